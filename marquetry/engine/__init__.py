@@ -1,0 +1,1 @@
+"""The engine: types, schema, graph, validation, identity, cache, execution, models, sampling. Knows nothing of HTTP, users or money."""

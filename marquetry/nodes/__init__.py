@@ -1,0 +1,1 @@
+"""The built-in nodes, one file per capability; the registry finds them by scanning this package."""
