@@ -27,7 +27,7 @@ class LazyModule:
 if TYPE_CHECKING:
     import numpy as numpy
     import torch as torch
-    import torch.nn.functional as functional
+    from torch.nn import functional as functional
 else:
     torch = LazyModule("torch")
     functional = LazyModule("torch.nn.functional")
