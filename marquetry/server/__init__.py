@@ -1,0 +1,1 @@
+"""The server: HTTP, WebSocket, jobs, files and the command line; composes everything below it."""
