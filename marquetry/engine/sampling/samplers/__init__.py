@@ -1,0 +1,1 @@
+"""Samplers, one file per family; each function names its paper. `registry` finds them by name."""
