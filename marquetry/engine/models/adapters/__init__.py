@@ -1,0 +1,1 @@
+"""Adapters: LoRA and its kin in every published format, applied without rewriting base weights."""
