@@ -66,3 +66,9 @@ class NodeFailed(EngineError):
     """A node refuses its inputs at run time, with a reason for the person who built the graph."""
 
     code = "node_failed"
+
+
+class InvalidPicture(EngineError):
+    """A picture file is damaged, too large, or of a format that isn't read here."""
+
+    code = "invalid_picture"
