@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-__all__ = ["CONTEXT", "DiffusionModel", "LatentFormat", "ModelSampling"]
+__all__ = ["CONCAT", "CONTEXT", "DiffusionModel", "LatentFormat", "ModelSampling"]
 
 CONTEXT = "context"
 """The key of cross-attention tokens [B, T, D] in a model's conditioning.
@@ -21,6 +21,9 @@ CONTEXT = "context"
 Attention over keys that are all repeated equally often is unchanged, so prompts of different lengths may be repeated to a common
 length and share one forward pass. A family whose tokens take part in self-attention names them otherwise.
 """
+
+CONCAT = "concat"
+"""The key of latent-shaped conditioning [B, C', h, w], such as an inpainting model's: it is cut to a prompt's area with the latent."""
 
 
 @runtime_checkable
@@ -49,9 +52,10 @@ class DiffusionModel(Protocol):
     def conditioning(self, embedding: Tensor, extras: Mapping[str, Any], *, batch: int, latent_shape: tuple[int, ...]) -> dict[str, Any]:
         """What `denoise` takes beside the latent, for one entry of a CONDITIONING.
 
-        `embedding` is `[1 or B, T, D]`, `extras` the entry's dict with `noise` (the starting noise, `latent_shape`) and `device` added. Tensors
-        have a leading dimension `batch` and lie on the device; cross-attention tokens are under `CONTEXT`. A value that
-        is no tensor keeps entries apart that don't hold the very same object.
+        `embedding` is `[1 or B, T, D]`; `extras` is the entry's dict with these added: `role` ("positive", "negative", ...), `noise` (the
+        starting noise, `latent_shape`), `latent_image` and `denoise_mask` (or None). Tensors of the answer have a leading dimension
+        `batch` and lie on the device; cross-attention tokens are under `CONTEXT`, what is shaped like the latent under `CONCAT`. A
+        value that is no tensor is passed on as it is, and keeps entries apart that don't hold the very same object.
         """
         ...
 

@@ -85,7 +85,7 @@ def sampler_choice(name: str, options: Mapping[str, Any] | None = None) -> Sampl
 
 def sampler_of(choice: SamplerChoice) -> Sampler:
     """The function of a choice with its options bound. Raises NodeFailed for a name that nobody registered."""
-    sampler = SAMPLERS.get(choice.name)
+    sampler = choice.function or SAMPLERS.get(choice.name)
     if sampler is None:
         raise NodeFailed(f"there is no sampler named '{choice.name}'; known are {', '.join(SAMPLER_NAMES)}", name=choice.name)
     return partial(sampler, **choice.options)

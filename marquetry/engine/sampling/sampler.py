@@ -81,7 +81,7 @@ the last level."""
 
 @dataclass(frozen=True)
 class SamplerChoice:
-    """What travels as SAMPLER: a registered sampler's name and options of its function.
+    """What travels as SAMPLER: a registered sampler's name and options of its function; or a `function` that is not registered.
 
     `inpaint_fresh_noise`: the part that is kept is noised anew from the seed + 1, not with the starting noise.
     """
@@ -89,3 +89,4 @@ class SamplerChoice:
     name: str
     options: Mapping[str, Any] = field(default_factory=dict)
     inpaint_fresh_noise: bool = False
+    function: Sampler | None = None
