@@ -144,13 +144,12 @@ def _open_clip_names(paths: list[str]) -> Iterator[tuple[str, tuple[Slot, ...]]]
         if head or not separator:
             continue
         layer, _, inner = rest.partition(".")
-        block = f"transformer.resblocks.{layer}"
-        if inner in OPEN_CLIP:
-            yield f"{block}.{OPEN_CLIP[inner]}", (Slot(path),)
-        elif inner == "self_attn.q_proj":
-            start = path.removesuffix("q_proj")
-            fused = tuple(Slot(f"{start}{name}_proj", index, 3) for index, name in enumerate("qkv"))
-            yield f"{block}.attn.in_proj", fused
+        for block in (f"resblocks.{layer}", f"transformer.resblocks.{layer}"):
+            if inner in OPEN_CLIP:
+                yield f"{block}.{OPEN_CLIP[inner]}", (Slot(path),)
+            elif inner == "self_attn.q_proj":
+                start = path.removesuffix("q_proj")
+                yield f"{block}.attn.in_proj", tuple(Slot(f"{start}{name}_proj", index, 3) for index, name in enumerate("qkv"))
 
 
 def _children(modules: object) -> list[nn.Module]:
