@@ -1,0 +1,136 @@
+"""Subscription: one listener's place in the feed. Of what it has not read yet, only the newest progress of each node is kept."""
+
+from __future__ import annotations
+
+import asyncio
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from marquetry.engine.events import NodeProgress
+from marquetry.server.jobs.message import FeedMessage, Gap
+
+if TYPE_CHECKING:
+    from marquetry.server.jobs.feed import Feed
+
+
+class Subscription:
+    """An asynchronous iterator over messages; `batch` gives all that wait at once.
+
+    When more than `pending_messages` wait, the oldest are dropped and a Gap stands in their place.
+    """
+
+    def __init__(self, feed: Feed, client_id: str | None, job_id: str | None, owner: str | None, pending_messages: int) -> None:
+        self.client_id = client_id
+        self.job_id = job_id
+        self.owner = owner
+        self._feed = feed
+        self._limit = pending_messages
+        self._pending: list[FeedMessage | None] = []
+        self._progress: dict[tuple[str, str], int] = {}  # where in `_pending` the newest progress of a node is
+        self._read: list[FeedMessage] = []  # reversed: what `__anext__` took and has not given yet
+        self._waiter: asyncio.Future[None] | None = None
+        self._closed = False
+
+    def wants(self, message: FeedMessage) -> bool:
+        """Whether the message fits all filters. What concerns no job concerns everybody."""
+        job_id = getattr(message.event, "job_id", None)
+        if job_id is None:
+            return True
+        return (
+            (self.client_id is None or self.client_id == message.client_id)
+            and (self.job_id is None or self.job_id == job_id)
+            and (self.owner is None or self.owner == message.owner)
+        )
+
+    def offer(self, message: FeedMessage) -> None:
+        """Take a message from the feed."""
+        if not self.wants(message):
+            return
+        if type(message.event) is NodeProgress:
+            message = self._conflate(message, message.event)
+        self._pending.append(message)
+        if len(self._pending) > self._limit:
+            self._shrink()
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    def resume(self, since: int) -> None:
+        """Start again after the message of that number; what is not remembered is a Gap."""
+        complete, messages = self._feed.remembered(since)
+        self._clear()
+        self._read.clear()
+        if not complete:
+            self._pending.append(FeedMessage(since, Gap()))
+        for message in messages:
+            self.offer(message)
+
+    def take(self) -> list[FeedMessage]:
+        """What waits now, in order of numbers; possibly nothing."""
+        taken = [message for message in self._pending if message is not None]
+        self._clear()
+        return taken
+
+    async def batch(self) -> list[FeedMessage]:
+        """Everything that waits, at least one message; empty only when the subscription was closed."""
+        while not self._closed:
+            if self._pending:
+                return self.take()
+            self._waiter = asyncio.get_running_loop().create_future()
+            try:
+                await self._waiter
+            finally:
+                self._waiter = None
+        return []
+
+    def __aiter__(self) -> Subscription:
+        return self
+
+    async def __anext__(self) -> FeedMessage:
+        if not self._read:
+            self._read = (await self.batch())[::-1]
+        if not self._read:
+            raise StopAsyncIteration
+        return self._read.pop()
+
+    def close(self) -> None:
+        """Hear nothing more; who waits in `batch` gets an empty list."""
+        self._closed = True
+        self._feed.remove(self)
+        self._clear()
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    def __enter__(self) -> Subscription:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def _conflate(self, message: FeedMessage, event: NodeProgress) -> FeedMessage:
+        key = (event.job_id, event.node_id)
+        place = self._progress.get(key)
+        self._progress[key] = len(self._pending)
+        if place is None:
+            return message
+        older = self._pending[place]
+        self._pending[place] = None
+        if older is not None and event.preview is None and isinstance(older.event, NodeProgress) and older.event.preview is not None:
+            kept = msgspec.structs.replace(event, preview=older.event.preview, preview_format=older.event.preview_format)
+            return FeedMessage(message.seq, kept, message.owner, message.client_id)
+        return message
+
+    def _shrink(self) -> None:
+        waiting = self.take()
+        if len(waiting) > self._limit // 2:
+            lost = waiting[-(self._limit // 2) - 1]
+            waiting = [FeedMessage(lost.seq, Gap()), *waiting[-(self._limit // 2) :]]
+        self._pending.extend(waiting)
+        for place, message in enumerate(waiting):
+            if type(message.event) is NodeProgress:
+                self._progress[(message.event.job_id, message.event.node_id)] = place
+
+    def _clear(self) -> None:
+        self._pending = []
+        self._progress.clear()
