@@ -40,6 +40,7 @@ SUBFOLDERS: Mapping[str, tuple[str, ...]] = {
     "controlnet": ("controlnet", "t2i_adapter"),
 }
 LEGACY_KINDS: Mapping[str, str] = {"unet": "diffusion_models", "clip": "text_encoders"}
+DATA_FOLDERS = frozenset({"input", "output", "temp"})
 MAX_FILES_PER_KIND = 200_000
 ANNOTATION = re.compile(r"^(?P<name>.*?) ?\[(?P<kind>input|output|temp)\]$", re.DOTALL)
 

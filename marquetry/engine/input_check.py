@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from marquetry.engine.errors import UnsafePath
-from marquetry.engine.folders import Folders
+from marquetry.engine.folders import DATA_FOLDERS, Folders
 from marquetry.engine.graph import Link
 from marquetry.engine.registry import choices_of
 from marquetry.engine.schema import Input, NodeType
@@ -93,15 +93,15 @@ def _limits(declared: Input, value: float) -> Finding | None:
 
 
 def _choice(declared: Input, value: Any, folders: Folders) -> Finding | None:
-    if declared.file_kind == "input" and isinstance(value, str) and value not in declared.also:
+    if declared.file_kind in DATA_FOLDERS and isinstance(value, str) and value not in declared.also:
         try:
-            missing = not folders.annotated(value).is_file()
+            missing = not folders.annotated(value, declared.file_kind).is_file()
         except UnsafePath as error:
             return Finding("custom_validation_failed", "Custom validation failed for node", f"{declared.name} - {error.message}", declared.name,
                            {"input_name": declared.name, "received_value": value})  # fmt: skip
         if not missing:
             return None
-        details = f"{declared.name} - Invalid file: '{value}' is not in the input folder; upload it first"
+        details = f"{declared.name} - Invalid file: '{value}' is not in the {declared.file_kind} folder; upload it first"
         return Finding("custom_validation_failed", "Custom validation failed for node", details, declared.name,
                        {"input_name": declared.name, "received_value": value})  # fmt: skip
     choices = choices_of(declared, folders)

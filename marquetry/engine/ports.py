@@ -116,7 +116,7 @@ class ChoiceOf:
 
 @dataclass(frozen=True)
 class File:
-    """A file of a model folder kind (`checkpoints`, `loras`, ...), or of the folder `input`.
+    """A file of a model folder kind (`checkpoints`, `loras`, ...), or of the folder `input`, `output` or `temp`.
 
     The file's content is part of the node's identity. `also` are choices beside the files, such as "none".
     """

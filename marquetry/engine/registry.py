@@ -5,11 +5,12 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from marquetry.engine.errors import DeclarationError, UnknownNodeType
-from marquetry.engine.folders import Folders
+from marquetry.engine.folders import DATA_FOLDERS, Folders
 from marquetry.engine.schema import Input, NodeType
 
 
@@ -55,8 +56,8 @@ class Registry(Mapping[str, NodeType]):
 
 def choices_of(declared: Input, folders: Folders) -> list[Any] | None:
     """The choices of a combo input as they are now, or None when the input is no combo with a list."""
-    if declared.file_kind == "input":
-        return [*declared.also, *_input_files(folders)]
+    if declared.file_kind in DATA_FOLDERS:
+        return [*declared.also, *_files_in(folders.directory(declared.file_kind))]
     if declared.file_kind is not None:
         return [*declared.also, *folders.list_files(declared.file_kind)]
     if declared.choices is not None:
@@ -96,10 +97,10 @@ def describe(node_type: NodeType, folders: Folders) -> dict[str, Any]:
             described[name] = True
     if node_type.aliases:
         described["search_aliases"] = list(node_type.aliases)
-    return described | node_type.extra
+    return described | dict(node_type.extra)
 
 
-def _input_files(folders: Folders) -> list[str]:
-    if not folders.input.is_dir():
+def _files_in(folder: Path) -> list[str]:
+    if not folder.is_dir():
         return []
-    return sorted(path.name for path in folders.input.iterdir() if path.is_file() and not path.name.startswith("."))
+    return sorted(path.name for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
