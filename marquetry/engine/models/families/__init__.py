@@ -1,0 +1,1 @@
+"""Families: one file per architecture, found by scanning."""

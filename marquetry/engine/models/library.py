@@ -1,0 +1,223 @@
+"""ModelLibrary: what nodes load models through. Names of files in, objects for MODEL, CLIP and VAE wires out.
+
+Loading only reads headers; weights come into memory when a network is first used, once for everybody.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+
+from marquetry.engine.errors import NodeFailed
+from marquetry.engine.folders import Folders
+from marquetry.engine.lazy import torch
+from marquetry.engine.models.budget import best_device, default_budget_bytes, default_dtype, dtype_named
+from marquetry.engine.models.clip import Clip, EncodingCache
+from marquetry.engine.models.families.family import Found
+from marquetry.engine.models.families.registry import families, family, require
+from marquetry.engine.models.folder import folder_hints
+from marquetry.engine.models.model import Model
+from marquetry.engine.models.network import NetworkRecipe, build
+from marquetry.engine.models.residency import Residency, Resident
+from marquetry.engine.models.store import ModelStore
+from marquetry.engine.models.textual_inversion import find_embedding
+from marquetry.engine.models.vae import Vae
+from marquetry.engine.models.weights import Weights, open_weights
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+    from torch import device as Device
+    from torch import dtype as Dtype
+
+OPEN_FILES = 64  # whose mapped weights are kept at hand
+BUILTIN_FOLDER = Path(__file__).parents[2] / "models" / "builtin"
+
+DtypeName: TypeAlias = str
+
+
+class Checkpoint(NamedTuple):
+    """What a checkpoint holds; a part that it lacks is None."""
+
+    model: Model
+    clip: Clip | None
+    vae: Vae | None
+
+
+def add_builtin_models(folders: Folders) -> None:
+    """Let checkpoints also be found among the models that ship with the package."""
+    folders.add_model_folder("checkpoints", BUILTIN_FOLDER)
+
+
+@dataclass(frozen=True)
+class _Opened:
+    weights: Weights
+    fingerprint: str
+    hints: Mapping[str, Mapping[str, Any]]
+    found: dict[str, Found] = field(default_factory=dict)  # by the part that was asked for
+
+
+class ModelLibrary:
+    """The models of one worker: its store, and its residency on one device.
+
+    `dtype`, `text_dtype` and `vae_dtype` ("float32", "float16", "bfloat16") override what suits the device;
+    `budget_bytes` is what networks may take of its memory.
+    """
+
+    def __init__(
+        self,
+        folders: Folders,
+        *,
+        device: str | None = None,
+        dtype: DtypeName | None = None,
+        text_dtype: DtypeName | None = None,
+        vae_dtype: DtypeName | None = None,
+        budget_bytes: int | None = None,
+        store: ModelStore | None = None,
+    ) -> None:
+        self.folders = folders
+        self.store = store or ModelStore(folders)
+        self.device: Device = torch.device(device) if device is not None else best_device()
+        self.residency = Residency(default_budget_bytes(self.device) if budget_bytes is None else budget_bytes, device=str(self.device))
+        self._dtypes = {
+            part: default_dtype(self.device) if name is None else dtype_named(name)
+            for part, name in (("denoiser", dtype), ("text_encoder", text_dtype), ("vae", vae_dtype))
+        }
+        if vae_dtype is None and self._dtypes["vae"] == torch.float16:
+            self._dtypes["vae"] = torch.float32  # the published autoencoder overflows in float16
+        self._encodings = EncodingCache()
+        self._opened: OrderedDict[Path, _Opened] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def load_checkpoint(self, name: str, kind: str = "checkpoints") -> Checkpoint:
+        """The parts of a checkpoint file, or of a diffusers folder with `kind` "diffusers".
+
+        Raises ModelNotFound, or ModelFormatError when no family reads a denoiser from the file.
+        """
+        path = self.store.path(kind, name)
+        opened, found = self._recognised(path, "denoiser")
+        clip = self._clip(opened, found, path) if found.text_encoder is not None else None
+        vae = self._vae(opened, found, path) if found.vae is not None else None
+        return Checkpoint(self._model(opened, found, path, "default"), clip, vae)
+
+    def load_diffusion_model(self, name: str, weight_dtype: str = "default") -> Model:
+        """The denoiser of a separate file (with or without the checkpoint's prefix, original or diffusers' names), or of a checkpoint.
+
+        `weight_dtype` is "default", or a type in which the weights are kept; float8 types keep them rounded to float8. Errors as above.
+        """
+        path = self.store.path("diffusion_models", name)
+        opened, found = self._recognised(path, "denoiser")
+        return self._model(opened, found, path, weight_dtype)
+
+    def load_text_encoder(self, names: Sequence[str], type: str = "stable_diffusion") -> Clip:
+        """The text encoder of separate files, for the family that `type` names. Raises NodeFailed for types that no family serves."""
+        served = {known for each in families() for known in each.clip_types}
+        if type not in served or len(names) != 1:
+            raise NodeFailed(
+                f"no installed family takes {len(names)} text encoder file{'s' if len(names) > 1 else ''} of type '{type}'; "
+                f"one file of type {', '.join(sorted(served))} is understood"
+            )
+        path = self.store.path("text_encoders", names[0])
+        opened, found = self._recognised(path, "text_encoder")
+        return self._clip(opened, found, path)
+
+    def load_vae(self, name: str) -> Vae:
+        """The autoencoder of a separate file or of a checkpoint, in the original or diffusers' layout."""
+        path = self.store.path("vae", name)
+        opened, found = self._recognised(path, "vae")
+        return self._vae(opened, found, path)
+
+    def load_state_dict(self, kind: str, name: str) -> dict[str, Tensor]:
+        """The tensors of any weight file by name; mapped, so not to be written to. Errors as above."""
+        weights = self._open(self.store.path(kind, name)).weights
+        return {tensor: weights.tensor(tensor) for tensor in weights.header}
+
+    def unload(self) -> None:
+        """Let go of every network that is not in use, and of remembered prompts."""
+        self._encodings.clear()
+        self.residency.unload_all()
+        with self._lock:
+            self._opened.clear()
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
+
+    def _open(self, path: Path) -> _Opened:
+        fingerprint = self.store.fingerprint_of(path)
+        with self._lock:
+            known = self._opened.get(path)
+            if known is not None and known.fingerprint == fingerprint:
+                self._opened.move_to_end(path)
+                return known
+        opened = _Opened(open_weights(path), fingerprint, folder_hints(path))
+        with self._lock:
+            self._opened[path] = opened
+            while len(self._opened) > OPEN_FILES:
+                self._opened.popitem(last=False)
+        return opened
+
+    def _recognised(self, path: Path, part: str) -> tuple[_Opened, Found]:
+        opened = self._open(path)
+        if part not in opened.found:
+            opened.found[part] = require(opened.weights.header, part, opened.hints)
+        return opened, opened.found[part]
+
+    def _resident(self, opened: _Opened, recipe: NetworkRecipe, part: str, path: Path, kept: Dtype | None = None) -> Resident[nn.Module]:
+        computed = self._dtypes[part]
+        kept = kept or computed
+        return self.residency.register(
+            (opened.fingerprint, part, str(kept), str(computed)),
+            label=f"{path.name} ({part.replace('_', ' ')})",
+            size_bytes=recipe.parameters(opened.weights.header) * torch.empty(0, dtype=kept).element_size(),
+            load=partial(build, recipe, opened.weights, computed, self.device, kept),
+        )
+
+    def _model(self, opened: _Opened, found: Found, path: Path, weight_dtype: str) -> Model:
+        assert found.denoiser is not None
+        known = family(found.family)
+        return Model(
+            resident=self._resident(opened, found.denoiser, "denoiser", path, _kept_dtype(weight_dtype)),
+            sampling=known.sampling(found, opened.weights, opened.hints),
+            latent_format=known.latent_format,
+            device=self.device,
+            dtype=self._dtypes["denoiser"],
+            family=found.family,
+            found=found,
+            fingerprint=opened.fingerprint,
+        )
+
+    def _clip(self, opened: _Opened, found: Found, path: Path) -> Clip:
+        assert found.text_encoder is not None
+        return Clip(
+            resident=self._resident(opened, found.text_encoder.recipe, "text_encoder", path),
+            found=found,
+            family=found.family,
+            device=self.device,
+            dtype=self._dtypes["text_encoder"],
+            find_embedding=partial(find_embedding, self.folders, int(found.text_encoder.recipe.config["hidden_size"])),
+            cache=self._encodings,
+            fingerprint=opened.fingerprint,
+        )
+
+    def _vae(self, opened: _Opened, found: Found, path: Path) -> Vae:
+        assert found.vae is not None
+        return Vae(
+            resident=self._resident(opened, found.vae, "vae", path),
+            found=found,
+            family=found.family,
+            device=self.device,
+            dtype=self._dtypes["vae"],
+            relieve=self.residency.unload_all,
+            fingerprint=opened.fingerprint,
+        )
+
+
+def _kept_dtype(name: str) -> Dtype | None:
+    if name == "default":
+        return None
+    if name.startswith("fp8_e4m3fn"):
+        return torch.float8_e4m3fn
+    return torch.float8_e5m2 if name == "fp8_e5m2" else dtype_named(name)

@@ -1,0 +1,206 @@
+"""What the families of Stable Diffusion have in common: where their files keep denoiser, text encoder and autoencoder."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from marquetry.engine.lazy import torch
+from marquetry.engine.models.families.family import Found, TextEncoderPart
+from marquetry.engine.models.layout import autoencoder, text_encoder, unet
+from marquetry.engine.models.layout.table import Piece, table_of_modules
+from marquetry.engine.models.network import NetworkRecipe
+from marquetry.engine.models.safetensors_file import Header
+from marquetry.engine.models.weights import Weights
+from marquetry.engine.sampling.latent_format import LatentFormat
+
+if TYPE_CHECKING:
+    from marquetry.engine.sampling.model_sampling import ModelSampling, Prediction
+
+END_TOKEN = 49407
+LATENT_FORMAT = LatentFormat(
+    channels=4,
+    scale_factor=0.18215,
+    # A linear fit published by Kevin Turner (discuss.huggingface.co, "Decoding latents to RGB without upscaling").
+    rgb_factors=((0.298, 0.207, 0.208), (0.187, 0.286, 0.173), (-0.158, 0.189, 0.264), (-0.184, -0.271, -0.473)),
+)
+UNET_PREFIXES = ("model.diffusion_model.", "diffusion_model.", "unet.", "model.", "")
+VAE_PREFIXES = ("first_stage_model.", "vae.", "")
+TRANSFORMERS_PREFIXES = (
+    "cond_stage_model.transformer.text_model.", "cond_stage_model.transformer.", "text_encoder.text_model.", "text_encoder.",
+    "clip_l.transformer.text_model.", "clip_h.transformer.text_model.", "transformer.text_model.", "text_model.", "",
+)  # fmt: skip
+OPEN_CLIP_PREFIXES = ("cond_stage_model.model.", "conditioner.embedders.0.model.", "text_encoder.model.", "model.", "")
+UNET_OPTIONS = ("attention_head_dim", "norm_num_groups", "norm_eps", "act_fn", "upcast_attention", "sample_size")
+VAE_OPTIONS = ("norm_num_groups", "act_fn", "sample_size", "scaling_factor")
+TEXT_OPTIONS = ("hidden_act", "num_attention_heads", "layer_norm_eps")
+PREDICTION_KEYS = ("modelspec.prediction_type", "modelspec.predict_key", "prediction_type")
+PREDICTIONS: Mapping[str, Prediction] = {
+    "epsilon": "epsilon",
+    "eps": "epsilon",
+    "v": "v_prediction",
+    "v_prediction": "v_prediction",
+    "v-prediction": "v_prediction",
+    "sample": "sample",
+}
+
+
+class StableDiffusion:
+    """A family of Stable Diffusion; the subclasses say what sets them apart."""
+
+    id: str
+    clip_types: frozenset[str] = frozenset({"stable_diffusion"})
+    latent_format = LATENT_FORMAT
+    original_text_prefix: str
+
+    def is_denoiser(self, sizes: unet.UNetSizes) -> bool:
+        """Whether a UNet of these sizes is of this family."""
+        raise NotImplementedError
+
+    def attention_heads(self, sizes: unet.UNetSizes) -> int | tuple[int, ...]:
+        """The number of heads, of all levels or of each."""
+        raise NotImplementedError
+
+    def text_part(self, header: Header, hints: Mapping[str, Any]) -> tuple[TextEncoderPart, str] | None:
+        """The text encoder and what its names begin with."""
+        raise NotImplementedError
+
+    def default_prediction(self, found: Found, weights: Weights) -> Prediction:
+        """What the denoiser predicts when its file does not say."""
+        return "epsilon"
+
+    def recognise(self, header: Header, hints: Mapping[str, Any]) -> Found | None:
+        prefixes: dict[str, str] = {}
+        layout = "original"
+        denoiser: NetworkRecipe | None = None
+        for prefix in UNET_PREFIXES:
+            sizes, found_layout = unet.original_sizes(header, prefix), "original"
+            if sizes is None:
+                sizes, found_layout = unet.diffusers_sizes(header, prefix), "diffusers"
+            if sizes is not None and self.is_denoiser(sizes):
+                denoiser, layout = self._denoiser(sizes, header, prefix, found_layout, hints.get("unet", {})), found_layout
+                prefixes["denoiser"] = prefix
+                break
+        vae = _vae(header, hints.get("vae", {}))
+        if vae is not None:
+            prefixes["vae"] = vae[1]
+            layout = layout if denoiser is not None else vae[2]
+        text = self.text_part(header, hints)
+        if text is not None:
+            prefixes["text_encoder"] = text[1]
+        if denoiser is None and vae is None and text is None:
+            return None
+        return Found(self.id, layout, denoiser, None if text is None else text[0], None if vae is None else vae[0], prefixes)
+
+    def sampling(self, found: Found, weights: Weights, hints: Mapping[str, Any]) -> ModelSampling:
+        from marquetry.engine.sampling.model_sampling import DiscreteSampling
+
+        names, prefix = weights.header, found.prefixes.get("denoiser", "")
+        scheduler = hints.get("scheduler", {})
+        said = next((PREDICTIONS[value] for value in _said(names, scheduler) if value in PREDICTIONS), None)
+        if said is None and any(f"{start}v_pred" in names for start in ("", prefix)):
+            said = "v_prediction"
+        zero_terminal = "ztsnr" in names or scheduler.get("rescale_betas_zero_snr") is True
+        return DiscreteSampling.scaled_linear(said or self.default_prediction(found, weights), zero_terminal_snr=zero_terminal)
+
+    def original_table(self, found: Found, part: str, names: Mapping[str, Any]) -> dict[str, Any]:
+        if part == "denoiser" and found.denoiser is not None:
+            modules = unet.unet_modules(sizes_of(found.denoiser))
+            table = {
+                f"{target}.{end}": Piece(f"model.diffusion_model.{source}.{end}")
+                for target, source in modules
+                for end in ("weight", "bias")
+            }
+        elif part == "vae" and found.vae is not None:
+            sizes = _vae_sizes(found.vae)
+            table = autoencoder.original_pieces(sizes, dict(names))
+            table = {name: replace(piece, source=f"first_stage_model.{piece.source}") for name, piece in table.items()}
+        else:
+            table = self.text_table(found, names)
+        return {name: piece for name, piece in table.items() if name in names}
+
+    def text_table(self, found: Found, names: Mapping[str, Any]) -> dict[str, Piece]:
+        """Where the text encoder's tensors stand in the original layout."""
+        prefix = self.original_text_prefix
+        above = prefix.removesuffix("text_model.")
+        return {name: Piece(f"{above if name.startswith('text_projection') else prefix}{name}") for name in names}
+
+    def _denoiser(self, sizes: unet.UNetSizes, header: Header, prefix: str, layout: str, options: Mapping[str, Any]) -> NetworkRecipe:
+        modules: Iterator[tuple[str, str]] = unet.unet_modules(sizes)
+        if layout == "diffusers":
+            modules = ((target, target) for target, _ in modules)
+        config = sizes.config(self.attention_heads(sizes)) | chosen(options, UNET_OPTIONS)
+        return NetworkRecipe("unet", config, table_of_modules(modules, header, prefix))
+
+
+def transformers_part(
+    header: Header, prefix: str, sizes: text_encoder.TextEncoderSizes, activation: Any, options: Mapping[str, Any], *, pad_token: int
+) -> TextEncoderPart:
+    """The text encoder of these sizes that stands under `prefix` in transformers' layout."""
+    config = sizes.config(activation, end_token=END_TOKEN, pad_token=pad_token) | chosen(options, TEXT_OPTIONS)
+    table = text_encoder.transformers_table(sizes, header, prefix)
+    return TextEncoderPart(NetworkRecipe("clip_text", config, table), pad_token=pad_token)
+
+
+def transformers_text(header: Header) -> tuple[str, text_encoder.TextEncoderSizes] | None:
+    """Where a text encoder in transformers' layout begins, and its sizes."""
+    for prefix in TRANSFORMERS_PREFIXES:
+        sizes = text_encoder.transformers_sizes(header, prefix)
+        if sizes is not None:
+            return prefix, sizes
+    return None
+
+
+def chosen(options: Mapping[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
+    """Those of a configuration file's values that a header can't show."""
+    return {name: options[name] for name in names if options.get(name) is not None}
+
+
+def sizes_of(recipe: NetworkRecipe) -> unet.UNetSizes:
+    """The sizes that a UNet's recipe was made from."""
+    config = recipe.config
+    return unet.UNetSizes(
+        config["in_channels"],
+        config["out_channels"],
+        tuple(config["block_out_channels"]),
+        config["layers_per_block"],
+        tuple(kind == "CrossAttnDownBlock2D" for kind in config["down_block_types"]),
+        config["cross_attention_dim"],
+        config["use_linear_projection"],
+    )
+
+
+def spread(weights: Weights, name: str) -> float | None:
+    """The standard deviation of a tensor, or None when the file has none of that name."""
+    if name not in weights.header:
+        return None
+    return float(torch.std(weights.tensor(name).float(), unbiased=False))
+
+
+def _vae_sizes(recipe: NetworkRecipe) -> autoencoder.AutoencoderSizes:
+    config = recipe.config
+    return autoencoder.AutoencoderSizes(
+        config["in_channels"], config["latent_channels"], tuple(config["block_out_channels"]), config["layers_per_block"]
+    )
+
+
+def _vae(header: Header, options: Mapping[str, Any]) -> tuple[NetworkRecipe, str, str] | None:
+    for prefix in VAE_PREFIXES:
+        sizes, layout = autoencoder.original_sizes(header, prefix), "original"
+        table = autoencoder.original_table(sizes, header, prefix) if sizes is not None else {}
+        if sizes is None:
+            sizes, layout = autoencoder.diffusers_sizes(header, prefix), "diffusers"
+            table = autoencoder.diffusers_table(sizes, header, prefix) if sizes is not None else {}
+        if sizes is not None:
+            config = sizes.config(LATENT_FORMAT.scale_factor) | chosen(options, VAE_OPTIONS)
+            return NetworkRecipe("autoencoder", config, table), prefix, layout
+    return None
+
+
+def _said(header: Header, scheduler: Mapping[str, Any]) -> Iterator[str]:
+    for key in PREDICTION_KEYS:
+        if key in header.metadata:
+            yield header.metadata[key].strip().lower()
+    if isinstance(scheduler.get("prediction_type"), str):
+        yield scheduler["prediction_type"]
