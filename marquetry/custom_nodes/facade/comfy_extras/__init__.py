@@ -1,0 +1,1 @@
+"""`comfy_extras` for packs."""
