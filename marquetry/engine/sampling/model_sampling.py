@@ -15,7 +15,7 @@ from marquetry.engine.lazy import torch
 if TYPE_CHECKING:
     from torch import Tensor
 
-Prediction = Literal["epsilon", "v_prediction", "sample", "flow", "edm", "lcm"]
+Prediction = Literal["epsilon", "v_prediction", "sample", "image", "flow", "edm", "rectified_edm", "lcm"]
 
 INFINITE_SIGMA = 999999999.9  # what percent 0 stands for: above every noise level
 LCM_SIGMA_DATA = 0.5
@@ -59,21 +59,26 @@ class ModelSampling(ABC):
 
     def scale_input(self, x: Tensor, sigma: Tensor) -> Tensor:
         """What the network is fed for the noisy `x` [B, ...] at `sigma` [B]; same shape as `x`."""
-        if self.is_flow:
+        if self.prediction in ("flow", "image"):
             return x
+        if self.prediction == "rectified_edm":
+            return x / (_like(sigma, x) + 1.0)
         return x / (_like(sigma, x) ** 2 + self.sigma_data**2).sqrt()
 
     def to_denoised(self, x: Tensor, sigma: Tensor, output: Tensor) -> Tensor:
         """The estimate of the clean latent from the network's `output` for the noisy, unscaled `x` [B, ...] at `sigma` [B].
 
         Epsilon: Ho et al. 2020; v: Salimans and Ho 2022; EDM: Karras et al. 2022; flow: Liu et al. 2022;
-        LCM: the boundary condition of Luo et al. 2023.
+        LCM: the boundary condition of Luo et al. 2023. "image" is "sample" for a network that takes `x` unscaled; "rectified_edm" is a
+        flow network seen through levels `sigma / alpha`.
         """
         level = _like(sigma, x)
         variance = level**2 + self.sigma_data**2
         match self.prediction:
-            case "sample":
+            case "sample" | "image":
                 return output
+            case "rectified_edm":
+                return (x - output * level) / (level + 1.0)
             case "v_prediction":
                 return x * (self.sigma_data**2 / variance) - output * (level * self.sigma_data / variance.sqrt())
             case "edm":
@@ -207,20 +212,31 @@ class FlowSampling(ModelSampling):
 class ContinuousSampling(ModelSampling):
     """Levels without a table, log-uniform between two ends (Karras et al. 2022).
 
-    With "v_prediction" times are the angle `atan(sigma) * 2 / pi`, else `log(sigma) / 4`.
+    With `angles` times are `atan(sigma) * 2 / pi`; for a flow network seen as EDM they are `sigma / (sigma + 1)`; else `log(sigma) / 4`.
     """
 
     def __init__(
-        self, prediction: Prediction = "edm", *, sigma_min: float = 0.002, sigma_max: float = 120.0, sigma_data: float = 1.0
+        self,
+        prediction: Prediction = "edm",
+        *,
+        sigma_min: float = 0.002,
+        sigma_max: float = 120.0,
+        sigma_data: float = 1.0,
+        angles: bool = False,
     ) -> None:
+        self.angles = angles
         levels = torch.linspace(math.log(sigma_min), math.log(sigma_max), 1000, dtype=torch.float64).exp()
         super().__init__(levels, prediction, sigma_data)
 
     def timestep(self, sigma: Tensor) -> Tensor:
-        return sigma.atan() / math.pi * 2 if self.prediction == "v_prediction" else sigma.log() * 0.25
+        if self.angles:
+            return sigma.atan() / math.pi * 2
+        return sigma / (sigma + 1) if self.prediction == "rectified_edm" else sigma.log() * 0.25
 
     def sigma(self, timestep: Tensor) -> Tensor:
-        return (timestep * math.pi / 2).tan() if self.prediction == "v_prediction" else (timestep / 0.25).exp()
+        if self.angles:
+            return (timestep * math.pi / 2).tan()
+        return timestep / (1 - timestep) if self.prediction == "rectified_edm" else (timestep / 0.25).exp()
 
     def percent_to_sigma(self, percent: float) -> float:
         if percent <= 0.0:

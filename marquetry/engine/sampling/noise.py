@@ -32,7 +32,8 @@ def draw_noise(latent: Tensor, seed: int, batch_index: Sequence[int] | None = No
 class LatentNoise(Protocol):
     """What travels as NOISE."""
 
-    seed: int
+    @property
+    def seed(self) -> int: ...
 
     def generate_noise(self, latent: Mapping[str, Any]) -> Tensor:
         """Noise for a LATENT's samples, on the CPU."""

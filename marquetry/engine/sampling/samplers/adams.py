@@ -79,7 +79,10 @@ def ipndm(x: Tensor, trajectory: Trajectory, *, max_order: int = 4) -> Sampling:
 
 
 def ipndm_v(x: Tensor, trajectory: Trajectory, *, max_order: int = 4) -> Sampling:
-    """iPNDM with weights for uneven steps (Zhang and Chen 2023)."""
+    """iPNDM with weights for uneven steps (Zhang and Chen 2023).
+
+    The weights are exact at every order; code that circulates divides wrongly from order 3 on when the steps are uneven.
+    """
     return (yield from lms(x, trajectory, order=max_order))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from marquetry.engine.sampling.sampler import DenoiseRequest, Sampling, Trajectory
 from marquetry.engine.sampling.samplers.adams import lagrange_weights
@@ -74,19 +74,30 @@ def _integral(scaler: Callable[[float], float], low: float, high: float, about: 
     return lagrange_weights([0.0], math.log(low), math.log(high), measure)[0]
 
 
-def seeds_2(x: Tensor, trajectory: Trajectory, *, eta: float = 1.0, s_noise: float = 1.0, r: float = 0.5) -> Sampling:
-    """SEEDS-2 (Gonzalez et al. 2023): two evaluations a step, the second at `r` of it, both on one noise path."""
-    return (yield from _seeds(x, trajectory, eta, s_noise, (r,)))
+def seeds_2(
+    x: Tensor,
+    trajectory: Trajectory,
+    *,
+    eta: float = 1.0,
+    s_noise: float = 1.0,
+    r: float = 0.5,
+    solver_type: Literal["phi_1", "phi_2"] = "phi_1",
+) -> Sampling:
+    """SEEDS-2 (Gonzalez et al. 2023): two evaluations a step, the second at `r` of it, both on one noise path.
+
+    "phi_1" mixes the two estimates as in DPM-Solver++(2S); "phi_2" integrates the line through them exactly.
+    """
+    return (yield from _seeds(x, trajectory, eta, s_noise, (r,), exact=solver_type == "phi_2"))
 
 
 def seeds_3(
     x: Tensor, trajectory: Trajectory, *, eta: float = 1.0, s_noise: float = 1.0, r_1: float = 1 / 3, r_2: float = 2 / 3
 ) -> Sampling:
     """SEEDS-3 (Gonzalez et al. 2023): three evaluations a step, at 0, `r_1` and `r_2` of it, all on one noise path."""
-    return (yield from _seeds(x, trajectory, eta, s_noise, (r_1, r_2)))
+    return (yield from _seeds(x, trajectory, eta, s_noise, (r_1, r_2), exact=True))
 
 
-def _seeds(x: Tensor, trajectory: Trajectory, eta: float, s_noise: float, inner_points: tuple[float, ...]) -> Sampling:
+def _seeds(x: Tensor, trajectory: Trajectory, eta: float, s_noise: float, inner_points: tuple[float, ...], exact: bool) -> Sampling:
     flow = trajectory.is_flow
     sigmas = finite_sigmas(trajectory)
     noisy = eta > 0.0 and s_noise > 0.0
@@ -105,10 +116,8 @@ def _seeds(x: Tensor, trajectory: Trajectory, eta: float, s_noise: float, inner_
             scale = alpha(inner, flow)
             ahead = x * (inner / sigma * math.exp(-part * h * eta)) + first * (scale * -math.expm1(-span))
             if latest_part > 0.0:
-                if len(inner_points) == 1:
-                    weight = -math.expm1(-span) / (2 * latest_part)
-                else:
-                    weight = part / latest_part * (math.expm1(-span) / span + 1.0)
+                linear = part * (math.expm1(-span) / span + 1.0) if exact else -math.expm1(-span) * part / 2
+                weight = linear / latest_part
                 ahead = ahead + (latest - first) * (scale * weight)
             if noisy:
                 passed = (part - reached) * h * eta
