@@ -41,6 +41,7 @@ def node(
     aliases: Sequence[str] = (),
     private: bool = False,
     optional_under_load: bool = False,
+    catches: Sequence[str] = (),
     lazy_status: Callable[..., Any] | None = None,
     fingerprint: Callable[..., Any] | None = None,
     validate: Callable[..., Any] | None = None,
@@ -88,6 +89,8 @@ def node(
             input_is_list=input_is_list,
             is_async=inspect.iscoroutinefunction(function),
             accepts_any=accepts_any,
+            bare=_is_bare(hints.get("return")),
+            catches=frozenset(catches),
             wants_context=wants_context,
             not_idempotent=not_idempotent,
             deprecated=deprecated,
@@ -202,6 +205,13 @@ def _outputs(node_id: str, hint: Any) -> tuple[Output, ...]:
     if get_origin(hint) is tuple:
         return tuple(_output(node_id, part, None) for part in get_args(hint))
     return (_output(node_id, hint, None),)
+
+
+def _is_bare(hint: Any) -> bool:
+    if get_origin(hint) is NodeOutput:
+        hint = get_args(hint)[0]
+    named = isinstance(hint, type) and issubclass(hint, tuple) and hasattr(hint, "_fields")
+    return not (hint is None or hint is type(None) or named or get_origin(hint) is tuple)
 
 
 def _output(node_id: str, hint: Any, name: str | None) -> Output:

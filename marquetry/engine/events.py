@@ -116,16 +116,7 @@ class JobFinished(Event, frozen=True, tag=True, kw_only=True):
 
 
 AnyEvent: TypeAlias = (
-    JobStarted
-    | NodesCached
-    | NodeStarted
-    | NodeProgress
-    | NodeText
-    | NodeFinished
-    | NodeExpanded
-    | NodeSkipped
-    | NodeFailed
-    | JobFinished
+    JobStarted | NodesCached | NodeStarted | NodeProgress | NodeText | NodeFinished | NodeExpanded | NodeSkipped | NodeFailed | JobFinished
 )
 Listener: TypeAlias = Callable[[AnyEvent], None]
 

@@ -146,7 +146,9 @@ def _node(id: Any, raw: Any, limits: GraphLimits, budget: _Budget) -> Node:
     type_id = raw.get("class_type")
     if type(type_id) is not str or not type_id:
         raise GraphError(
-            f"node '{id}' has no class_type, so it is not known what it is; the file may be in the editor's format", node_id=id, code="class_type"
+            f"node '{id}' has no class_type, so it is not known what it is; the file may be in the editor's format",
+            node_id=id,
+            code="class_type",
         )
     given = raw.get("inputs")
     if given is None:
@@ -178,7 +180,14 @@ def _node(id: Any, raw: Any, limits: GraphLimits, budget: _Budget) -> Node:
     meta = raw.get("_meta")
     title = meta.get("title") if type(meta) is dict else None
     display = raw.get("override_display_id")
-    return Node(id, type_id, inputs, title if type(title) is str else None, display if type(display) is str else None, _policy(id, raw.get("policy")))
+    return Node(
+        id,
+        type_id,
+        inputs,
+        title if type(title) is str else None,
+        display if type(display) is str else None,
+        _policy(id, raw.get("policy")),
+    )
 
 
 def _policy(id: str, raw: Any) -> Policy:
@@ -239,5 +248,13 @@ def _raw_value(value: Any) -> Any:
 
 
 def _kind(value: Any) -> str:
-    names = {dict: "an object", list: "a list", str: "a string", int: "a number", float: "a number", bool: "true or false", type(None): "null"}
+    names = {
+        dict: "an object",
+        list: "a list",
+        str: "a string",
+        int: "a number",
+        float: "a number",
+        bool: "true or false",
+        type(None): "null",
+    }
     return names.get(type(value), type(value).__name__)

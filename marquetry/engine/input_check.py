@@ -32,7 +32,7 @@ class Finding(NamedTuple):
 
 def types_match(received: Any, wanted: Any) -> bool:
     """Whether an output of one type may feed an input of another: equal by `!=`, which packs override, or a common part of comma lists."""
-    if not (received != wanted):
+    if not (received != wanted):  # noqa: SIM202 - packs override `!=` alone
         return True
     if received == "COMBO" and isinstance(wanted, (list, tuple)):
         return True
@@ -49,7 +49,9 @@ def check_link(declared: Input, link: Link, parent_type: NodeType, *, skip_types
     try:
         received = parent_type.outputs[link.slot].type
     except IndexError:
-        details = f"{name}: node '{link.node_id}' ({parent_type.id}) has {len(parent_type.outputs)} outputs, and none with the number {link.slot}"
+        details = (
+            f"{name}: node '{link.node_id}' ({parent_type.id}) has {len(parent_type.outputs)} outputs, and none with the number {link.slot}"
+        )
         return Finding("bad_linked_input", "Input is linked from an output that is not there", details, name,
                        {"input_name": name, "received_value": [link.node_id, link.slot]})  # fmt: skip
     if skip_types or types_match(received, declared.type):
@@ -108,7 +110,9 @@ def _choice(declared: Input, value: Any, folders: Folders) -> Finding | None:
     if choices is None:
         return None
     try:
-        if value in choices or declared.options.get("multi_select") and isinstance(value, list) and all(part in choices for part in value):
+        if value in choices or (
+            declared.options.get("multi_select") and isinstance(value, list) and all(part in choices for part in value)
+        ):
             return None
     except TypeError:
         pass

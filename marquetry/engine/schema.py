@@ -76,6 +76,8 @@ class NodeType:
     input_is_list: bool = False
     is_async: bool = False
     accepts_any: bool = False  # the callable takes **kwargs: linked inputs that are not declared reach it
+    bare: bool = False  # the callable gives its one output as it is, not in a tuple
+    catches: frozenset[str] = frozenset()  # inputs that receive a blocked value as it is: its cause is dealt with here
     wants_context: str | None = None  # name of the parameter that takes the Context
     not_idempotent: bool = False  # the node's id is part of its identity
     deprecated: bool = False

@@ -45,13 +45,17 @@ class Validation:
         return not self.problems
 
 
-async def validate(
-    graph: Graph, registry: Mapping[str, NodeType], folders: Folders, targets: Iterable[str] | None = None
-) -> Validation:
+async def validate(graph: Graph, registry: Mapping[str, NodeType], folders: Folders, targets: Iterable[str] | None = None) -> Validation:
     """Check what the output nodes need; `targets` restricts which output nodes count. Nodes that nothing needs may be incomplete."""
     unknown = [
-        Problem("invalid_prompt", "Cannot execute because node {} does not exist.".format(node.type_id), f"Node ID '#{id}'", id, None,
-                {"class_type": node.type_id, "node_title": node.title or node.type_id})
+        Problem(
+            "invalid_prompt",
+            f"Cannot execute because node {node.type_id} does not exist.",
+            f"Node ID '#{id}'",
+            id,
+            None,
+            {"class_type": node.type_id, "node_title": node.title or node.type_id},
+        )
         for id, node in graph.nodes.items()
         if node.type_id not in registry
     ]
@@ -122,9 +126,7 @@ class _Check:
         self.types[type_id] = node_type
         return node_type
 
-    def _inputs(
-        self, node: Node, node_type: NodeType, named: frozenset[str], everything: bool
-    ) -> tuple[list[Finding], dict[str, Any]]:
+    def _inputs(self, node: Node, node_type: NodeType, named: frozenset[str], everything: bool) -> tuple[list[Finding], dict[str, Any]]:
         found: list[Finding] = []
         values: dict[str, Any] = dict(node.inputs)
         skip_types = "input_types" in named
@@ -175,12 +177,17 @@ class _Check:
         except Exception as error:  # a pack's validator may raise anything; that is a finding about the node
             extra = {"exception_type": type(error).__qualname__, "traceback": traceback.format_tb(error.__traceback__)}
             return [Finding("exception_during_validation", "Exception when validating node", str(error), None, extra)]
-        if answer is True or answer is None and not named and not everything:
+        if answer is True or (answer is None and not named and not everything):
             return []
         details = "" if answer is False or answer is None else f" - {answer}"
         return [
-            Finding("custom_validation_failed", "Custom validation failed for node", f"{name}{details}", name,
-                    {"input_name": name, "received_value": constants.get(name)})
+            Finding(
+                "custom_validation_failed",
+                "Custom validation failed for node",
+                f"{name}{details}",
+                name,
+                {"input_name": name, "received_value": constants.get(name)},
+            )
             for name in arguments
             if name != "input_types"
         ] or [Finding("custom_validation_failed", "Custom validation failed for node", details.removeprefix(" - "), None, {})]

@@ -1,0 +1,55 @@
+"""The arguments of a call: constants, results of linked nodes, hidden values, the context."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from marquetry.engine.errors import NodeFailed
+from marquetry.engine.execution.plan import KNOWN_HIDDEN, PlannedNode
+
+if TYPE_CHECKING:
+    from marquetry.engine.execution.run import Run
+
+
+def gather(run: Run, planned: PlannedNode) -> tuple[dict[str, Any], bool]:
+    """Every argument of a node by name, and whether some stand for lists of values: those are left to `lists_of`."""
+    arguments = dict(planned.constants)
+    results = run.results
+    plural = False
+    for name, parent, slot in planned.links:
+        outputs = results[parent].outputs
+        if slot >= len(outputs):
+            raise NodeFailed(f"input '{name}' is linked from output {slot} of node '{run.nodes[parent].id}', which has {len(outputs)}")
+        values = outputs[slot]
+        if len(values) == 1:
+            arguments[name] = values[0]
+        else:
+            arguments[name] = values
+            plural = True
+    if planned.raw is not None:
+        for name, parent, slot in planned.raw:
+            arguments[name] = [run.nodes[parent].id, slot]
+    if planned.lazy is not None:
+        for name, parent, slot in planned.lazy:
+            result = results.get(parent)
+            values = [None] if result is None else result.outputs[slot]
+            arguments[name] = values[0] if len(values) == 1 else values
+            plural = plural or len(values) != 1
+    if planned.type.hidden:
+        for name, kind in planned.type.hidden.items():
+            if isinstance(kind, str) and kind in KNOWN_HIDDEN and planned.type.wants_context is None:
+                arguments[name] = run.hidden(planned, kind)
+    if planned.type.wants_context is not None:
+        arguments[planned.type.wants_context] = run.context(planned)
+    return arguments, plural
+
+
+def lists_of(run: Run, planned: PlannedNode, arguments: dict[str, Any], plural: bool) -> dict[str, list[Any]]:
+    """The arguments as lists of values: one for each constant and hidden value, the whole list for what comes from lists."""
+    lists = {name: [value] for name, value in arguments.items()}
+    for group in (planned.links, planned.lazy or ()):
+        for name, parent, slot in group:
+            result = run.results.get(parent)
+            if result is not None:
+                lists[name] = result.outputs[slot]
+    return lists
