@@ -1,0 +1,1 @@
+"""The database: tables, migrations, and one writer that commits for everybody."""

@@ -1,0 +1,9 @@
+"""Where Alembic begins: it migrates the connection that it is given."""
+
+from alembic import context
+
+from marquetry.server.database.tables import metadata
+
+connection = context.config.attributes["connection"]
+context.configure(connection=connection, target_metadata=metadata, render_as_batch=connection.dialect.name == "sqlite")
+context.run_migrations()
