@@ -14,7 +14,7 @@ from marquetry.engine.models.adapters.adapter import Adapter, AppliedAdapter, Ma
 from marquetry.engine.models.adapters.apply import applied, staged
 from marquetry.engine.models.families.family import Found
 from marquetry.engine.sampling.latent_format import LatentFormat
-from marquetry.engine.sampling.model import CONTEXT
+from marquetry.engine.sampling.model import CONCAT, CONTEXT
 
 if TYPE_CHECKING:
     from torch import Tensor, device, dtype, nn
@@ -39,7 +39,7 @@ class Model:
     family: str
     found: Found = field(repr=False)  # what its file holds
     fingerprint: str = ""  # of the file that the weights come from
-    options: Mapping[str, Any] = MappingProxyType({})
+    options: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
     adapters: tuple[AppliedAdapter, ...] = ()
 
     @property
@@ -84,14 +84,14 @@ class Model:
         made: dict[str, Any] = {CONTEXT: _batch(embedding, batch).to(self.device, self.dtype)}
         extra_channels = self.in_channels - self.latent_format.channels
         if extra_channels:
-            made["concat"] = self._concat(extras, extra_channels, batch, latent_shape).to(self.device, self.dtype)
+            made[CONCAT] = self._concat(extras, extra_channels, batch, latent_shape).to(self.device, self.dtype)
         return made
 
     def denoise(self, x: Tensor, sigma: Tensor, conditioning: dict[str, Any]) -> Tensor:
         """The clean latent seen in `x` [B, C, h, w] with noise of level `sigma` [B]; same shape and dtype as `x`."""
         scaled = self.sampling.scale_input(x, sigma).to(self.dtype)
-        if "concat" in conditioning:
-            scaled = torch.cat([scaled, conditioning["concat"]], dim=1)
+        if CONCAT in conditioning:
+            scaled = torch.cat([scaled, conditioning[CONCAT]], dim=1)
         time = self.sampling.timestep(sigma).to(device=x.device, dtype=torch.float32)
         with self.resident.use() as network, applied(network, self.adapters), torch.inference_mode():
             output = network(scaled, time, encoder_hidden_states=conditioning[CONTEXT], return_dict=False)[0]
@@ -103,7 +103,9 @@ class Model:
         if channels == PICTURE_CHANNELS:
             return torch.zeros(batch, channels, *size) if latent is None else _fit(latent, size, batch)
         latent = extras.get("latent_image") if latent is None else self.latent_format.process_in(latent)
-        mask = extras.get("concat_mask", extras.get("denoise_mask"))
+        mask = extras.get("concat_mask")
+        if mask is None:
+            mask = extras.get("denoise_mask")
         if mask is None:
             mask = torch.ones(batch, 1, *size)
             latent = None
