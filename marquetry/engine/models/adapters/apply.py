@@ -138,11 +138,11 @@ class _Rig:
 
 
 def _hook(network: nn.Module, module: nn.Module, path: str, here: _Here) -> RemovableHandle:
-    root = ref(network)
+    root, target = ref(network), ref(module)
 
     def add_deltas(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor | None:
         plan, network = here.plan, root()
-        if plan is None or network is None:
+        if plan is None or network is None or module is not target():  # a copy of the network takes its hooks along
             return None
         total = output
         for delta, strength in plan.ready(path, network, module, output):

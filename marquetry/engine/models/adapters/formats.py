@@ -37,23 +37,15 @@ def _delta_of(group: Group, scaling: Scaling) -> tuple[Delta | None, set[str]]:
         delta, names = factored
         used |= names
         _check(delta)
-        magnitude = tensors.get("magnitude")
-        if magnitude is not None:
-            used.add("magnitude")
-            delta = _decomposed(delta, magnitude)
-        parts.append(delta)
+        parts.append(_decomposed(delta, tensors, used))
         if "up_bias" in tensors and isinstance(delta, LowRank):
             used.add("up_bias")
             parts.append(Difference(bias=tensors["up_bias"] * delta.scale))
     difference = Difference(tensors.get("difference"), tensors.get("bias_difference"))
     if difference.weight is not None or difference.bias is not None:
         used |= {"difference", "bias_difference"}
-        magnitude = tensors.get("magnitude")
-        if factored is None and magnitude is not None and difference.weight is not None and difference.bias is None:
-            used.add("magnitude")
-            parts.append(_decomposed(difference, magnitude))
-        else:
-            parts.append(difference)
+        whole = factored is None and difference.weight is not None and difference.bias is None
+        parts.append(_decomposed(difference, tensors, used) if whole else difference)
     if "on_input" in tensors and "weight" in tensors:
         used |= {"on_input", "weight"}
         parts.append(Gain(tensors["weight"].flatten(), "input" if bool(tensors["on_input"].flatten()[0]) else "output"))
@@ -100,12 +92,17 @@ def _whole_or_pair(tensors: Mapping[str, Tensor], name: str) -> Tensor | tuple[T
     return None
 
 
-def _decomposed(direction: Delta, magnitude: Tensor) -> Decomposed:
-    """`magnitude` is per output row as `[rows, 1, ...]`, PEFT's `[rows]` or `[1, rows, 1, 1]`, or per input channel as `[1, channels, ...]`."""
-    rows, columns = direction.size
-    if magnitude.numel() == rows and (magnitude.shape[0] == rows or columns != rows):
-        return Decomposed(direction, magnitude.flatten(), "output")
-    return Decomposed(direction, magnitude.flatten(), "input")
+def _decomposed(direction: Delta, tensors: Mapping[str, Tensor], used: set[str]) -> Delta:
+    """With DoRA's magnitude where there is one: PEFT's is per output row, LyCORIS' `dora_scale` so as `[rows, 1, ...]`, else per input channel."""
+    if "magnitude" in tensors:
+        used.add("magnitude")
+        return Decomposed(direction, tensors["magnitude"].flatten(), "output")
+    if "dora_scale" in tensors:
+        used.add("dora_scale")
+        scale = tensors["dora_scale"]
+        by_row = scale.shape[0] == scale.numel() == direction.size[0]
+        return Decomposed(direction, scale.flatten(), "output" if by_row else "input")
+    return direction
 
 
 def _alpha(group: Group) -> float | None:

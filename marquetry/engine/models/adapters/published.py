@@ -25,7 +25,7 @@ ENDS: Mapping[str, str] = {
     r"\.lora_embedding_A(\.\w+)?": "embedding_down",
     r"\.lora_embedding_B(\.\w+)?": "embedding_up",
     r"\.lora_magnitude_vector(\.\w+)*": "magnitude",
-    r"\.dora_scale": "magnitude",
+    r"\.dora_scale": "dora_scale",
     r"\.alpha": "alpha",
     r"\.hada_(?P<hada>w1_a|w1_b|w2_a|w2_b|t1|t2)": "hada",
     r"\.lokr_(?P<lokr>w1_a|w1_b|w1|w2_a|w2_b|w2|t2)": "lokr",
