@@ -122,7 +122,9 @@ def write_checkpoint(
     """A single-file checkpoint in the original layout, without EMA, `extra` tensors added."""
     path.parent.mkdir(parents=True, exist_ok=True)
     state = original_checkpoint(made or networks())
-    save_file({name: tensor.contiguous().clone() for name, tensor in (state | dict(extra or {})).items()}, path, metadata=dict(metadata or {}))
+    save_file(
+        {name: tensor.contiguous().clone() for name, tensor in (state | dict(extra or {})).items()}, path, metadata=dict(metadata or {})
+    )
     return path
 
 

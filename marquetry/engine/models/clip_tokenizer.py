@@ -35,7 +35,7 @@ def _tokenizer() -> Any:
 
     model = models.BPE(
         vocab=vocabulary(),
-        merges=[tuple(merge.split()) for merge in merges()],
+        merges=[(left, right) for left, _, right in (merge.partition(" ") for merge in merges())],
         end_of_word_suffix="</w>",
         unk_token="<|endoftext|>",
     )
