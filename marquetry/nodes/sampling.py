@@ -26,7 +26,8 @@ def reports(context: Context, model: DiffusionModel) -> StepCallback:
     """Tells the context of each step, with a picture of the estimate; raises Interrupted when the job was cancelled."""
 
     def report(step: int, denoised: Tensor, x: Tensor, total: int) -> None:
-        preview = latent_preview(denoised, model.latent_format, context.services.preview_size)
+        heard = context.reporter is not None and context.services.preview_size > 0
+        preview = latent_preview(denoised, model.latent_format, context.services.preview_size) if heard else None
         context.progress(step + 1, total, preview)
 
     return report
