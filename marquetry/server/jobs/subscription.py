@@ -1,4 +1,4 @@
-"""Subscription: one listener's place in the feed. Of what it has not read yet, only the newest progress of each node is kept."""
+"""Subscription: one listener's place in the feed. Of what it has not read yet, only the newest progress of each node, and the newest length of the queue, are kept."""
 
 from __future__ import annotations
 
@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from marquetry.engine.events import NodeProgress
-from marquetry.server.jobs.message import FeedMessage, Gap
+from marquetry.server.jobs.message import FeedMessage, Gap, QueueChanged
 
 if TYPE_CHECKING:
     from marquetry.server.jobs.feed import Feed
+
+QUEUE = ("", "")
 
 
 class Subscription:
@@ -28,7 +30,7 @@ class Subscription:
         self._feed = feed
         self._limit = pending_messages
         self._pending: list[FeedMessage | None] = []
-        self._progress: dict[tuple[str, str], int] = {}  # where in `_pending` the newest progress of a node is
+        self._newest: dict[tuple[str, str], int] = {}  # where in `_pending` the newest progress of a node is, by job and node
         self._read: list[FeedMessage] = []  # reversed: what `__anext__` took and has not given yet
         self._waiter: asyncio.Future[None] | None = None
         self._closed = False
@@ -50,6 +52,8 @@ class Subscription:
             return
         if type(message.event) is NodeProgress:
             message = self._conflate(message, message.event)
+        elif type(message.event) is QueueChanged:
+            self._replace(QUEUE)
         self._pending.append(message)
         if len(self._pending) > self._limit:
             self._shrink()
@@ -109,17 +113,21 @@ class Subscription:
         self.close()
 
     def _conflate(self, message: FeedMessage, event: NodeProgress) -> FeedMessage:
-        key = (event.job_id, event.node_id)
-        place = self._progress.get(key)
-        self._progress[key] = len(self._pending)
-        if place is None:
-            return message
-        older = self._pending[place]
-        self._pending[place] = None
+        older = self._replace((event.job_id, event.node_id))
         if older is not None and event.preview is None and isinstance(older.event, NodeProgress) and older.event.preview is not None:
             kept = msgspec.structs.replace(event, preview=older.event.preview, preview_format=older.event.preview_format)
             return FeedMessage(message.seq, kept, message.owner, message.client_id)
         return message
+
+    def _replace(self, key: tuple[str, str]) -> FeedMessage | None:
+        """Take away what waits under a key; what comes next stands for it."""
+        place = self._newest.get(key)
+        self._newest[key] = len(self._pending)
+        if place is None:
+            return None
+        older = self._pending[place]
+        self._pending[place] = None
+        return older
 
     def _shrink(self) -> None:
         waiting = self.take()
@@ -129,8 +137,10 @@ class Subscription:
         self._pending.extend(waiting)
         for place, message in enumerate(waiting):
             if type(message.event) is NodeProgress:
-                self._progress[(message.event.job_id, message.event.node_id)] = place
+                self._newest[message.event.job_id, message.event.node_id] = place
+            elif type(message.event) is QueueChanged:
+                self._newest[QUEUE] = place
 
     def _clear(self) -> None:
         self._pending = []
-        self._progress.clear()
+        self._newest.clear()

@@ -1,0 +1,248 @@
+"""The queue of record: what may happen to rows of jobs. Functions take a connection inside a transaction and never commit.
+
+Order: higher priority first; owners take turns; an owner's own jobs go by number, then by arrival. Only the holder of a job's
+lease, proved by its token, may finish it; every job reaches one final state, once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from sqlalchemy import ColumnElement, Connection, Row, bindparam, delete, func, insert, literal_column, select, tuple_, update
+
+from marquetry.server.database.tables import job_graphs, jobs
+from marquetry.server.jobs.errors import DuplicateJob, IdempotencyConflict, QueueFull
+from marquetry.server.jobs.job import JobState
+
+QUEUED: ColumnElement[str] = literal_column("'queued'")  # literal, so that the partial indexes are used
+RUNNING: ColumnElement[str] = literal_column("'running'")
+columns = jobs.c
+AnyRow: TypeAlias = Row[*tuple[Any, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class NewJob:
+    """A job to be put in the queue. `waiting_limit` bounds the jobs that its client has waiting; `fingerprint` is of the request."""
+
+    id: str
+    owner: str
+    client_id: str
+    priority: int
+    number: float
+    created_ms: int
+    graph: bytes
+    extra: bytes
+    outputs: bytes
+    affinity: str = ""
+    idempotency_key: str | None = None
+    fingerprint: bytes | None = None
+    waiting_limit: int | None = None
+    id_given: bool = False
+
+    @property
+    def client(self) -> str:
+        return self.owner or self.client_id
+
+
+@dataclass(frozen=True, slots=True)
+class Inserted:
+    """`existing`: the idempotency key was used for the same request before; this is the job that it made."""
+
+    id: str
+    existing: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Finish:
+    """A final state, and the proof that its writer holds the lease."""
+
+    id: str
+    token: str
+    state: JobState
+    finished_ms: int
+    record: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Cancel:
+    """A wish that a job stops. `record` becomes the history of a job that never ran."""
+
+    id: str
+    finished_ms: int
+    record: bytes
+    owner: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Cancelled:
+    """What became of the wish: final at once, or asked of the holder of the lease. Neither: there was nothing to stop."""
+
+    ended: bool
+    requested: bool
+
+
+@dataclass(slots=True)
+class _Line:
+    """What is known of a client's and an owner's places while a batch is inserted."""
+
+    waiting: int
+    turn: int
+
+
+def insert_jobs(connection: Connection, news: Sequence[NewJob]) -> list[Inserted | Exception]:
+    """Put jobs in the queue. Gives QueueFull, DuplicateJob or IdempotencyConflict for those that can't be."""
+    results: list[Inserted | Exception] = []
+    rows: list[dict[str, Any]] = []
+    graphs: list[dict[str, Any]] = []
+    waiting: dict[str, int] = {}
+    turns: dict[tuple[str, int], int] = {}
+    ids: set[str] = set()
+    keys: dict[tuple[str, str], NewJob] = {}
+    for new in news:
+        refused = _refusal(connection, new, ids, keys)
+        if refused is None and new.waiting_limit is not None:
+            if new.client not in waiting:
+                waiting[new.client] = _count_waiting(connection, new.client)
+            if waiting[new.client] >= new.waiting_limit:
+                refused = QueueFull(
+                    f"{waiting[new.client]} jobs are waiting already, as many as one client may have; wait until some are done",
+                    limit=new.waiting_limit,
+                )
+        if refused is not None:
+            results.append(refused)
+            continue
+        place = (new.owner, new.priority)
+        turns[place] = turns[place] + 1 if place in turns else _next_turn(connection, new.owner, new.priority)
+        waiting[new.client] = waiting.get(new.client, 0) + 1
+        ids.add(new.id)
+        if new.idempotency_key is not None:
+            keys[new.owner, new.idempotency_key] = new
+        rows.append(_row(new, turns[place]))
+        graphs.append({"job_id": new.id, "graph": new.graph, "extra": new.extra})
+        results.append(Inserted(new.id))
+    if rows:
+        connection.execute(insert(jobs), rows)
+        connection.execute(insert(job_graphs), graphs)
+    return results
+
+
+def _refusal(connection: Connection, new: NewJob, ids: set[str], keys: dict[tuple[str, str], NewJob]) -> Inserted | Exception | None:
+    if new.idempotency_key is not None:
+        twin = keys.get((new.owner, new.idempotency_key))
+        known: tuple[str, bytes | None] | None = (twin.id, twin.fingerprint) if twin is not None else None
+        if known is None:
+            found = connection.execute(
+                select(columns.id, columns.fingerprint).where(columns.owner == new.owner, columns.idempotency_key == new.idempotency_key)
+            ).first()
+            known = None if found is None else (found.id, found.fingerprint)
+        if known is not None:
+            if known[1] == new.fingerprint:
+                return Inserted(known[0], existing=True)
+            return IdempotencyConflict(
+                "this idempotency key was used for another request; use a new key for a new request", job_id=known[0]
+            )
+    if new.id in ids or (new.id_given and connection.execute(select(columns.seq).where(columns.id == new.id)).first()):
+        return DuplicateJob(f"there is a job '{new.id}' already", job_id=new.id)
+    return None
+
+
+def _count_waiting(connection: Connection, client: str) -> int:
+    return connection.execute(select(func.count()).select_from(jobs).where(columns.client == client, columns.state == QUEUED)).scalar_one()
+
+
+def _next_turn(connection: Connection, owner: str, priority: int) -> int:
+    """One after the owner's last waiting job, and after what runs: nobody saves up turns, nobody waits behind another's crowd."""
+    last = select(func.max(columns.turn)).where(columns.state == QUEUED, columns.owner == owner, columns.priority == priority)
+    runs = select(func.max(columns.turn)).where(columns.state == RUNNING, columns.priority == priority)
+    first = select(func.min(columns.turn)).where(columns.state == QUEUED, columns.priority == priority)
+    found = connection.execute(select(last.scalar_subquery(), runs.scalar_subquery(), first.scalar_subquery())).one()
+    now = max(found[1] or 0, (found[2] or 1) - 1)
+    return max(found[0] or 0, now) + 1
+
+
+def _row(new: NewJob, turn: int) -> dict[str, Any]:
+    return {
+        "id": new.id,
+        "owner": new.owner,
+        "client_id": new.client_id,
+        "client": new.client,
+        "state": "queued",
+        "priority": new.priority,
+        "number": new.number,
+        "turn": turn,
+        "affinity": new.affinity,
+        "passed": 0,
+        "created_ms": new.created_ms,
+        "attempts": 0,
+        "set_aside": False,
+        "cancel_requested": False,
+        "idempotency_key": new.idempotency_key,
+        "fingerprint": new.fingerprint,
+        "outputs": new.outputs,
+    }
+
+
+_finish = (
+    update(jobs)
+    .where(columns.id == bindparam("job_id"), columns.lease_token == bindparam("token"), columns.state == RUNNING)
+    .values(
+        state=bindparam("final_state"),
+        finished_ms=bindparam("end_ms"),
+        record=bindparam("history"),
+        lease_expires_ms=None,
+    )
+)
+
+
+def finish_jobs(connection: Connection, finishes: Sequence[Finish]) -> list[bool | Exception]:
+    """Write final states. False where the lease is another's by now, or the job is final: then nothing was written."""
+    rows = [
+        {"job_id": end.id, "token": end.token, "final_state": str(end.state), "end_ms": end.finished_ms, "history": end.record}
+        for end in finishes
+    ]
+    if connection.execute(_finish, rows).rowcount == len(rows):
+        return [True] * len(rows)
+    pairs = [(end.id, end.token) for end in finishes]
+    held = select(columns.id, columns.lease_token, columns.state, columns.finished_ms).where(
+        tuple_(columns.id, columns.lease_token).in_(pairs)
+    )
+    written = {(row.id, row.lease_token, row.state, row.finished_ms) for row in connection.execute(held)}
+    return [(end.id, end.token, str(end.state), end.finished_ms) in written for end in finishes]
+
+
+def cancel_jobs(connection: Connection, wishes: Sequence[Cancel]) -> list[Cancelled | Exception]:
+    """End jobs that wait; note on running ones that they should stop. Another owner's jobs are left alone."""
+    results: list[Cancelled | Exception] = []
+    for wish in wishes:
+        mine = [columns.id == wish.id] if wish.owner is None else [columns.id == wish.id, columns.owner == wish.owner]
+        ended = connection.execute(
+            update(jobs).where(*mine, columns.state == QUEUED).values(state="cancelled", finished_ms=wish.finished_ms, record=wish.record)
+        ).rowcount
+        requested = 0
+        if not ended:
+            requested = connection.execute(update(jobs).where(*mine, columns.state == RUNNING).values(cancel_requested=True)).rowcount
+        results.append(Cancelled(ended > 0, requested > 0))
+    return results
+
+
+@dataclass(frozen=True, slots=True)
+class Removal:
+    """Finished jobs to forget: those of `ids`, or all; of one owner, or of everybody."""
+
+    ids: tuple[str, ...] | None = None
+    owner: str | None = None
+
+
+def remove_finished(connection: Connection, removals: Sequence[Removal]) -> list[int | Exception]:
+    """Forget finished jobs; how many they were."""
+    results: list[int | Exception] = []
+    for removal in removals:
+        statement = delete(jobs).where(columns.finished_ms.is_not(None))
+        if removal.ids is not None:
+            statement = statement.where(columns.id.in_(removal.ids))
+        if removal.owner is not None:
+            statement = statement.where(columns.owner == removal.owner)
+        results.append(connection.execute(statement).rowcount)
+    return results
