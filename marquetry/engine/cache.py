@@ -6,8 +6,8 @@ Evicts what is cheapest to remake per byte held. Who asks for a key that is bein
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable
-from typing import Any, Protocol, TypeAlias
+from collections.abc import Iterable
+from typing import Any, Protocol
 
 from marquetry.engine.identity import Key
 
@@ -33,17 +33,21 @@ class Result:
         self.priority = 0.0
 
 
-Waiter: TypeAlias = Callable[["Result | None"], None]
+class Maker(Protocol):
+    """Who makes a result, or waits for it: a run."""
+
+    def woken(self, index: int, result: Result | None) -> None: ...
 
 
 class Making:
-    """An execution under way. `maker` is whatever the one who makes it gave, to recognise itself."""
+    """An execution under way: by whom, as which of its nodes, and who waits for it."""
 
-    __slots__ = ("maker", "waiters")
+    __slots__ = ("index", "maker", "waiters")
 
-    def __init__(self, maker: Any) -> None:
+    def __init__(self, maker: Maker, index: int) -> None:
         self.maker = maker
-        self.waiters: list[Waiter] = []
+        self.index = index
+        self.waiters: list[tuple[Maker, int]] = []
 
 
 class Store(Protocol):
@@ -87,16 +91,14 @@ class ResultCache:
         get = self._results.get
         return [get(key) for key in keys]
 
-    def claim(self, key: Key, maker: Any, waiter: Waiter) -> Result | Making | None:
+    def claim(self, key: Key, maker: Maker, index: int) -> Result | Making | None:
         """The result if it is there; None when the caller is to make it and then `complete` or `abandon` it.
 
-        Otherwise another execution is making it: that is given back, and `waiter` will be called once, from the maker's thread, with
-        the result, or with None when the maker gave up: then claim again.
+        Otherwise another execution is making it: that is given back, and `maker.woken(index, result)` will be called once, from the other
+        maker's thread, with the result, or with None when that one gave up: then claim again.
         """
-        result = self.get(key)
-        if result is not None:
-            self.hits += 1
-            return result
+        if self.store is not None:
+            self.get(key)
         with self._lock:
             result = self._results.get(key)
             if result is not None:
@@ -104,38 +106,37 @@ class ResultCache:
                 return result
             making = self._making.get(key)
             if making is None:
-                self._making[key] = Making(maker)
+                self._making[key] = Making(maker, index)
                 self.misses += 1
                 return None
-            making.waiters.append(waiter)
+            making.waiters.append((maker, index))
             return making
 
-    def complete(self, key: Key, result: Result, *, keep: bool = True) -> None:
-        """Hand the result to who waits for it, and keep it unless told otherwise."""
-        if keep:
-            result.nbytes = size_of(result)
-            result.priority = self._clock + result.cost_s / result.nbytes
+    def complete(self, key: Key, result: Result) -> None:
+        """Keep the result, and hand it to who waits for it."""
+        nbytes = result.nbytes = size_of(result)
+        result.priority = self._clock + result.cost_s / nbytes
         with self._lock:
             making = self._making.pop(key, None)
-            if keep and result.nbytes <= self.memory_bytes:
+            if nbytes <= self.memory_bytes:
                 old = self._results.get(key)
                 self._results[key] = result
-                self.held_bytes += result.nbytes - (0 if old is None else old.nbytes)
+                self.held_bytes += nbytes if old is None else nbytes - old.nbytes
                 if self.held_bytes > self.memory_bytes:
                     self._evict(self.memory_bytes * 9 // 10)
-        if keep and self.store is not None:
+        if self.store is not None:
             self.store.offer(key, result)
         if making is not None and making.waiters:
-            for waiter in making.waiters:
-                waiter(result)
+            for waiter, index in making.waiters:
+                waiter.woken(index, result)
 
     def abandon(self, key: Key) -> None:
         """The maker gives up; who waits must claim again."""
         with self._lock:
             making = self._making.pop(key, None)
         if making is not None:
-            for waiter in making.waiters:
-                waiter(None)
+            for waiter, index in making.waiters:
+                waiter.woken(index, None)
 
     def shrink(self, to_bytes: int) -> int:
         """Evict until at most that much is held; gives the bytes that were let go."""
@@ -178,15 +179,16 @@ class ResultCache:
                 break
 
 
+PLAIN_KINDS = frozenset({int, float, bool, type(None)})
+
+
 def size_of(result: Result) -> int:
     """The bytes that a result holds: tensors and arrays by their data, other values roughly. Weights are not counted: Residency owns them."""
     total = ENTRY_BYTES
     for values in result.outputs:
         for value in values:
-            kind = type(value)
-            if kind is int or kind is float or kind is bool or value is None:
-                continue
-            total += _size(value)
+            if type(value) not in PLAIN_KINDS:
+                total += _size(value)
     if result.ui is not None:
         total += _size(result.ui)
     return total

@@ -44,7 +44,7 @@ def gather(run: Run, planned: PlannedNode) -> tuple[dict[str, Any], bool]:
     return arguments, plural
 
 
-def lists_of(run: Run, planned: PlannedNode, arguments: dict[str, Any], plural: bool) -> dict[str, list[Any]]:
+def lists_of(run: Run, planned: PlannedNode, arguments: dict[str, Any]) -> dict[str, list[Any]]:
     """The arguments as lists of values: one for each constant and hidden value, the whole list for what comes from lists."""
     lists = {name: [value] for name, value in arguments.items()}
     for group in (planned.links, planned.lazy or ()):

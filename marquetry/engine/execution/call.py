@@ -56,23 +56,29 @@ def blocked_outputs(node_type: NodeType) -> tuple[list[Any], ...]:
 
 def has_blocker(outputs: Sequence[Sequence[Any]]) -> bool:
     """Whether any value of the outputs is blocked."""
-    return any(type(value) is ExecutionBlocker for values in outputs for value in values)
+    for values in outputs:
+        for value in values:
+            if type(value) is ExecutionBlocker:
+                return True
+    return False
 
 
 def merge(node_type: NodeType, calls: Sequence[Sequence[Any] | ExecutionBlocker]) -> tuple[list[Any], ...]:
     """The values of several calls, slot by slot: lists are joined, single values collected; a blocked call counts as one blocked entry."""
+    if len(calls) == 1 and node_type.bare and type(calls[0]) is tuple and not node_type.outputs[0].is_list:
+        return ([calls[0][0]],)
     slots: list[list[Any]] = []
     for number, output in enumerate(node_type.outputs):
         values: list[Any] = []
-        for call in calls:
-            if isinstance(call, ExecutionBlocker):
-                values.append(call)
-            elif number >= len(call):
-                raise NodeFailed(f"'{node_type.id}' gave {len(call)} values; it declares {len(node_type.outputs)} outputs")
-            elif not output.is_list or isinstance(call[number], ExecutionBlocker):
-                values.append(call[number])
+        for given in calls:
+            if isinstance(given, ExecutionBlocker):
+                values.append(given)
+            elif number >= len(given):
+                raise NodeFailed(f"'{node_type.id}' gave {len(given)} values; it declares {len(node_type.outputs)} outputs")
+            elif not output.is_list or isinstance(given[number], ExecutionBlocker):
+                values.append(given[number])
             else:
-                values.extend(call[number])
+                values.extend(given[number])
         slots.append(values)
     return tuple(slots)
 
@@ -102,12 +108,11 @@ def slices(node_type: NodeType, lists: Mapping[str, list[Any]]) -> list[dict[str
 def find_blocker(node_type: NodeType, arguments: Mapping[str, Any]) -> ExecutionBlocker | None:
     """The blocked value among the arguments of one call, if any; inputs that the node catches do not count."""
     for name, value in arguments.items():
-        if name in node_type.catches:
-            continue
-        if isinstance(value, ExecutionBlocker):
-            return value
-        if node_type.input_is_list and isinstance(value, list):
+        if type(value) is ExecutionBlocker:
+            if name not in node_type.catches:
+                return value
+        elif node_type.input_is_list and type(value) is list:
             for entry in value:
-                if isinstance(entry, ExecutionBlocker):
+                if type(entry) is ExecutionBlocker and name not in node_type.catches:
                     return entry
     return None

@@ -25,10 +25,10 @@ def wanted_inputs(run: Run, index: int, planned: PlannedNode, asked: Collection[
     status = planned.type.lazy_status
     if status is None:
         return missing
-    arguments, plural = gather(run, planned)
+    arguments, _ = gather(run, planned)
     for name in missing:
         arguments[name] = None
-    lists = lists_of(run, planned, arguments, plural)
+    lists = lists_of(run, planned, arguments)
     for name in missing:
         lists[name] = [None]
     names, everything = parameters_of(status)

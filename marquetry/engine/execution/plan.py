@@ -19,28 +19,28 @@ class PlannedNode:
     this one was expanded from, or itself.
     """
 
-    __slots__ = (
-        "constants", "depth", "display_id", "files", "id", "lazy", "links", "node", "origin_id", "parent_id", "parents", "policy", "raw", "static",
-        "type", "unhashable",
-    )  # fmt: skip
+    display_id: str
+    origin_id: str
+    parent_id: str | None = None
+    depth = 0
+    lazy: list[tuple[str, int, int]] | None = None
+    raw: list[tuple[str, int, int]] | None = None
+    files: list[tuple[str, str]] | None = None
+    static: bytes | None = None  # the part of the node's identity that does not change between runs
+    unhashable = False
 
     def __init__(self, node: Node, node_type: NodeType) -> None:
-        self.id = node.id
+        self.id = self.origin_id = node.id
+        self.display_id = node.display_id or node.id
         self.node = node
         self.type = node_type
         self.constants: dict[str, Any] = {}
         self.links: list[tuple[str, int, int]] = []
-        self.lazy: list[tuple[str, int, int]] | None = None
-        self.raw: list[tuple[str, int, int]] | None = None
         self.parents: list[int] = []
-        self.display_id = node.display_id or node.id
-        self.parent_id: str | None = None
-        self.origin_id = node.id
-        self.depth = 0
-        self.policy: Policy = node.policy
-        self.files: list[tuple[str, str]] | None = None
-        self.static: bytes | None = None  # the part of the node's identity that does not change between runs
-        self.unhashable = False
+
+    @property
+    def policy(self) -> Policy:
+        return self.node.policy
 
 
 class Plan:
@@ -88,7 +88,8 @@ def current_type(types: Mapping[str, NodeType], id: str) -> NodeType:
 def arrange(node: Node, node_type: NodeType, index: Mapping[str, int]) -> PlannedNode:
     """Sort the inputs of a node whose parents are in `index`. Constants that the node type does not know are dropped."""
     planned = PlannedNode(node, node_type)
-    declared = declared_inputs(node_type)
+    known = _declared.get(id(node_type))
+    declared = known[1] if known is not None and known[0] is node_type else declared_inputs(node_type)
     links = planned.links
     for name, value in node.inputs.items():
         about = declared.get(name)
@@ -114,7 +115,8 @@ def arrange(node: Node, node_type: NodeType, index: Mapping[str, int]) -> Planne
             planned.constants[name] = value
     if len(links) > 1:
         links.sort()
-    planned.parents = [parent for _, parent, _ in links]
+    if links:
+        planned.parents = [link[1] for link in links]
     if planned.raw is not None:
         planned.raw.sort()
         planned.parents += [parent for _, parent, _ in planned.raw]

@@ -74,6 +74,7 @@ class Run:
         self._ready: dict[Lane, deque[int]] = {"cpu": deque(), "device": deque()}
         self._inside: dict[Lane, int] = {"cpu": 0, "device": 0}  # threads that are in `work` for this run
         self._posted: set[Lane] = set()
+        self._attention = False  # a lane has something ready and nobody who knows
         self._active = 0  # nodes that are ready, running, or wait for another job: while there are any, the run moves
         self._outstanding = 0
         self._asked: dict[int, list[str]] = {}  # lazy inputs that were asked for
@@ -113,14 +114,21 @@ class Run:
         ready = self._ready[lane]
         until = perf_counter() + SLICE_S
         while True:
-            with self.lock:
-                if self.over or not ready:
+            try:
+                index = ready.pop()
+            except IndexError:
+                with self.lock:
+                    if ready and not self.over:
+                        continue
                     self._inside[lane] -= 1
                     return
-                index = ready.pop()
-            if lane == "cpu" and ready and self.executor.is_slow(self.nodes[index].type):
+            if self.over:
+                continue
+            if ready and lane == "cpu" and self.executor.is_slow(self.nodes[index].type):
                 self.executor.lanes.cpu.post(self)
             self._step(index)
+            if self._attention or not self._outstanding or not self._active or self.cancelled:
+                self._continue()
             if ready and perf_counter() > until:
                 with self.lock:
                     self._inside[lane] -= 1
@@ -246,6 +254,8 @@ class Run:
         lane = self.nodes[index].type.lane
         if lane != "io":
             self._ready[lane].append(index)
+            if not self._inside[lane]:
+                self._attention = True
             return
         task = self.executor.lanes.io.start(self._step_async(index))
         self._tasks.add(task)
@@ -256,6 +266,7 @@ class Run:
         if self.over:
             return
         with self.lock:
+            self._attention = False
             for lane, ready in self._ready.items():
                 if ready and not self._inside[lane] and lane not in self._posted:
                     self._posted.add(lane)
@@ -280,18 +291,18 @@ class Run:
         key = self.keys[index]
         if self._claimed.get(key) == index:
             return True
-        found = self.executor.cache.claim(key, (self, index), lambda result: self._woken(index, result))
+        found = self.executor.cache.claim(key, self, index)
         if found is None:
             self._claimed[key] = index
             return True
         if isinstance(found, Making):
-            if found.maker[0] is self and self.growth.is_inside(index, found.maker[1]):
+            if found.maker is self and self.growth.is_inside(index, found.index):
                 raise GraphError(f"node '{planned.id}' expands into itself without end", node_id=planned.origin_id)
             return False
         self.settle(index, found, cached=True)
         return False
 
-    def _woken(self, index: int, result: Result | None) -> None:
+    def woken(self, index: int, result: Result | None) -> None:
         """Another execution of the same content ended; called from its thread."""
         if self.over:
             return
@@ -312,33 +323,37 @@ class Run:
                 return
             if not self._claim(index, planned):
                 return
-            arguments, plural = gather(self, planned)
-            if self.executor.overloaded() and planned.type.optional_under_load:
-                self._bypass(index, planned, arguments)
-                return
             node_type = planned.type
+            arguments, plural = gather(self, planned)
+            if node_type.optional_under_load and self.executor.overloaded():
+                self._bypass(index, planned)
+                return
             if plural or node_type.input_is_list:
-                batches = call.slices(node_type, lists_of(self, planned, arguments, plural))
+                batches = call.slices(node_type, lists_of(self, planned, arguments))
             else:
                 batches = [arguments]
             self._running[index] = planned
-            self.listener_started(planned)
-            started_s = perf_counter()
+            with self.lock:
+                if not self.over:
+                    self.listener(self._started_event(planned))
             current_call.set(own := Call(planned.id))
-            if node_type.instance is not None or node_type.wants_context is not None:
+            if node_type.instance is None and node_type.wants_context is None:
+                instance = None
+            else:
                 current_context.set(self.context(planned))
-            instance = self.executor.instance(self.owner, planned)
+                instance = self.executor.instance(self.owner, planned)
             returned: list[call.Returned] = []
-            for number, batch in enumerate(batches):
+            started_s = perf_counter()
+            for batch in batches:
                 blocker = call.find_blocker(node_type, batch)
                 if blocker is not None:
                     returned.append(self._blocked(planned, blocker))
                     continue
-                own.call_index, own.graph_index = number, 0
                 raw = node_type.call(**batch) if instance is None else node_type.call(instance, **batch)
-                if inspect.isawaitable(raw):
-                    raw = asyncio.run(_finish(raw))
+                if inspect.iscoroutine(raw):
+                    raw = asyncio.run(raw)
                 returned.append(call.read_result(node_type, raw))
+                own.call_index, own.graph_index = own.call_index + 1, 0
             self._returned(index, planned, returned, perf_counter() - started_s, arguments)
         except BaseException as error:  # the boundary of a node: whatever it raises is its failure and nobody else's
             if isinstance(error, (KeyboardInterrupt, SystemExit)):
@@ -346,7 +361,6 @@ class Run:
             failure.handle(self, index, planned, error, arguments)
         finally:
             self._running.pop(index, None)
-            self._continue()
 
     async def _step_async(self, index: int) -> None:
         planned = self.nodes[index]
@@ -361,11 +375,9 @@ class Run:
                 return
             arguments, plural = gather(self, planned)
             node_type = planned.type
-            batches = (
-                call.slices(node_type, lists_of(self, planned, arguments, plural)) if plural or node_type.input_is_list else [arguments]
-            )
+            batches = call.slices(node_type, lists_of(self, planned, arguments)) if plural or node_type.input_is_list else [arguments]
             self._running[index] = planned
-            self.listener_started(planned)
+            self.emit(self._started_event(planned))
             started_s = perf_counter()
             instance = self.executor.instance(self.owner, planned)
             calls = [self._call_async(planned, instance, number, batch) for number, batch in enumerate(batches)]
@@ -389,22 +401,22 @@ class Run:
         raw = node_type.call(**batch) if instance is None else node_type.call(instance, **batch)
         return call.read_result(node_type, await raw if inspect.isawaitable(raw) else raw)
 
-    def listener_started(self, planned: PlannedNode) -> None:
-        with self.lock:
-            if not self.over:
-                self.listener(
-                    NodeStarted(
-                        job_id=self.job_id, time_ms=now_ms(), node_id=planned.id, display_id=planned.display_id, parent_id=planned.parent_id
-                    )
-                )
+    def _started_event(self, planned: PlannedNode) -> NodeStarted:
+        return NodeStarted(
+            job_id=self.job_id, time_ms=now_ms(), node_id=planned.id, display_id=planned.display_id, parent_id=planned.parent_id
+        )
 
     def _returned(
         self, index: int, planned: PlannedNode, returned: list[call.Returned], duration_s: float, arguments: Mapping[str, Any]
     ) -> None:
         node_type = planned.type
-        ui = call.merge_ui([part.ui for part in returned if part.ui is not None])
-        if any(part.expand is not None for part in returned):
-            self.growth.expand(index, planned, returned, ui, duration_s)
+        if len(returned) == 1:
+            ui, growing = returned[0].ui, returned[0].expand is not None
+        else:
+            ui = call.merge_ui([part.ui for part in returned if part.ui is not None])
+            growing = any(part.expand is not None for part in returned)
+        if growing:
+            self.growth.expand(index, planned, returned, None if ui is None else dict(ui), duration_s)
             return
         result = Result(call.merge(node_type, [part.values for part in returned]), ui, duration_s)
         result.shareable = not call.has_blocker(result.outputs)
@@ -443,8 +455,14 @@ class Run:
                 self._waiting[dependent] -= 1
                 if not self._waiting[dependent]:
                     self._enqueue(dependent)
+            uses, results = self._uses, self.results
             for parent in planned.parents:
-                self.release(parent)
+                left = uses.get(parent, 1) - 1
+                if left > 0:
+                    uses[parent] = left
+                else:
+                    uses.pop(parent, None)
+                    results.pop(parent, None)
             asked = self._asked.pop(index, None)
             if asked is not None:
                 for name, parent, _ in planned.lazy or ():
@@ -504,7 +522,7 @@ class Run:
             self.emit(failure.blocked_event(self, planned, message))
         return call.Returned(ExecutionBlocker())
 
-    def _bypass(self, index: int, planned: PlannedNode, arguments: Mapping[str, Any]) -> None:
+    def _bypass(self, index: int, planned: PlannedNode) -> None:
         from marquetry.engine.execution.bypass import bypassed
 
         self.emit(NodeSkipped(job_id=self.job_id, time_ms=now_ms(), node_id=planned.id, display_id=planned.display_id,
