@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from marquetry.engine.cache import Result
@@ -17,6 +19,9 @@ from marquetry.engine.validation import topological_order
 
 if TYPE_CHECKING:
     from marquetry.engine.execution.run import Run
+
+
+MAX_ID_LENGTH = 1_000_000  # ids of nested expansions hold those of all parents
 
 
 class Grown:
@@ -151,7 +156,7 @@ class Growth:
         self._added += len(entries)
         if self._added > limits.expanded_nodes:
             raise GraphError(f"the graph grew by more than {limits.expanded_nodes} nodes while it ran", node_id=planned.id)
-        inner = Graph.from_api(entries, limits)
+        inner = Graph.from_api(entries, replace(limits, id_length=MAX_ID_LENGTH, literal_bytes=sys.maxsize))
         missing = [link.node_id for node in inner.nodes.values() for link in node.inputs.values() if _outside(link, inner, run)]
         outer = run.plan.graph.ancestors(missing) - run.index.keys()
         scope = Graph({**{id: run.plan.graph.nodes[id] for id in outer}, **inner.nodes})

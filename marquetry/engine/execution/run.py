@@ -156,7 +156,7 @@ class Run:
             )  # fmt: skip
             self.listener(event)
             self.over = True
-            tasks, self._tasks = self._tasks, set()
+            tasks = list(self._tasks)
             claimed, self._claimed = self._claimed, {}
             self.results.clear()
         for task in tasks:
