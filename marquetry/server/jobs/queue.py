@@ -67,12 +67,13 @@ class Finish:
 
 @dataclass(frozen=True, slots=True)
 class Cancel:
-    """A wish that a job stops. `record` becomes the history of a job that never ran."""
+    """A wish that a job stops. `record` becomes the history of a job that never ran; `running`: one that runs should stop too."""
 
     id: str
     finished_ms: int
     record: bytes
     owner: str | None = None
+    running: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +82,8 @@ class Cancelled:
 
     ended: bool
     requested: bool
+    owner: str = ""
+    client_id: str = ""
 
 
 @dataclass(slots=True)
@@ -218,12 +221,18 @@ def cancel_jobs(connection: Connection, wishes: Sequence[Cancel]) -> list[Cancel
     for wish in wishes:
         mine = [columns.id == wish.id] if wish.owner is None else [columns.id == wish.id, columns.owner == wish.owner]
         ended = connection.execute(
-            update(jobs).where(*mine, columns.state == QUEUED).values(state="cancelled", finished_ms=wish.finished_ms, record=wish.record)
-        ).rowcount
+            update(jobs)
+            .where(*mine, columns.state == QUEUED)
+            .values(state="cancelled", finished_ms=wish.finished_ms, record=wish.record)
+            .returning(columns.owner, columns.client_id)
+        ).first()
+        if ended is not None:
+            results.append(Cancelled(True, False, ended.owner, ended.client_id))
+            continue
         requested = 0
-        if not ended:
+        if wish.running:
             requested = connection.execute(update(jobs).where(*mine, columns.state == RUNNING).values(cancel_requested=True)).rowcount
-        results.append(Cancelled(ended > 0, requested > 0))
+        results.append(Cancelled(False, requested > 0))
     return results
 
 

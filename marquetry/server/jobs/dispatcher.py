@@ -1,0 +1,309 @@
+"""Dispatcher: leases jobs while workers have room, hands them out, and writes down how they end.
+
+A job's last event is published after the database has its final state, so that nobody hears of an end that a crash could undo.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Sequence
+from functools import partial
+from typing import TypeVar
+
+from marquetry.engine.events import AnyEvent, JobFinished
+from marquetry.engine.graph import Graph
+from marquetry.server.database.database import Database
+from marquetry.server.jobs.crew import Crew
+from marquetry.server.jobs.feed import Feed
+from marquetry.server.jobs.graph_memory import GraphMemory
+from marquetry.server.jobs.job import JobState
+from marquetry.server.jobs.lease import Heartbeat, Held, Leased, LeaseRequest, Loss, Lost, lease_jobs, lose_leases, renew_leases
+from marquetry.server.jobs.live import Live, ended
+from marquetry.server.jobs.message import JobQueued, JobRequeued, QueueChanged
+from marquetry.server.jobs.queue import Finish, Inserted, NewJob, finish_jobs, insert_jobs
+from marquetry.server.jobs.workers.worker import Worker, WorkerListener
+
+logger = logging.getLogger(__name__)
+RETRY_S = 1.0
+Result = TypeVar("Result")
+
+
+def now_ms() -> int:
+    """Wall-clock time since the epoch."""
+    return time.time_ns() // 1_000_000
+
+
+class Dispatcher:
+    """Lives in one event loop. `waiting` counts queued jobs as far as this process knows; the database knows for sure."""
+
+    def __init__(self, database: Database, crew: Crew, feed: Feed, holder: str, lease_s: float) -> None:
+        self._database = database
+        self._crew = crew
+        self._feed = feed
+        self._holder = holder
+        self._lease_ms = int(lease_s * 1000)
+        self._leasing = False
+        self._closing = False
+        self._loop = asyncio.get_running_loop()
+        self._ends: dict[str, list[asyncio.Future[None]]] = {}
+        self._idle: asyncio.Event = asyncio.Event()
+        self.live: dict[str, Live] = {}
+        self.graphs = GraphMemory()
+        self.waiting = 0
+        self.changes = 0  # grows with every change of the queue that this process makes
+        self._idle.set()
+
+    def remaining(self) -> int:
+        """How many jobs wait or run."""
+        return self.waiting + len(self.live)
+
+    # How jobs come
+
+    def insert(self, new: NewJob, graph: Graph) -> asyncio.Future[Inserted]:
+        """Put a job in the queue; if there is room, it is leased in the same transaction."""
+        self.graphs.keep(new.id, graph)
+        inserting = self._database.write(insert_jobs, new)
+        inserting.add_done_callback(partial(self._inserted, new))
+        self._lease()
+        return inserting
+
+    def _inserted(self, new: NewJob, future: asyncio.Future[Inserted]) -> None:
+        if future.exception() is not None or future.result().existing:
+            self.graphs.take(new.id)
+            return
+        self._feed.publish(JobQueued(job_id=new.id, time_ms=new.created_ms), owner=new.owner, client_id=new.client_id)
+        self.added(1)
+
+    def added(self, count: int) -> None:
+        """The queue became longer, or shorter."""
+        self.waiting = max(0, self.waiting + count)
+        self.changes += 1
+        self._feed.publish(QueueChanged(remaining=self.remaining()))
+        self.offer()
+
+    def offer(self) -> None:
+        """Lease what waits, as far as there is room."""
+        if self.waiting:
+            self._lease()
+
+    def _lease(self) -> None:
+        free = self._crew.free
+        if self._leasing or self._closing or free <= 0:
+            return
+        self._leasing = True
+        now = now_ms()
+        request = LeaseRequest(self._holder, free, now, now + self._lease_ms, self._crew.has_idle, self._crew.affinities)
+        self._database.write(lease_jobs, request).add_done_callback(self._leased)
+
+    def _leased(self, future: asyncio.Future[list[Leased]]) -> None:
+        self._leasing = False
+        jobs = self._outcome(future, [])
+        self.waiting = max(0, self.waiting - len(jobs))
+        for leased in jobs:
+            self._begin(leased)
+        if jobs:
+            self.changes += 1
+            self.offer()
+
+    def _begin(self, leased: Leased) -> None:
+        worker = self._crew.pick(alone=leased.attempts > 1, affinity=leased.affinity)
+        if leased.id in self.live:  # a lease was lost, and is ours again before the run under the old one has stopped
+            self._loop.call_later(RETRY_S, partial(self._give_up, (leased.token,), "its last run had not stopped", blame=False))
+            return
+        if worker is None or self._closing:
+            self._give_up((leased.token,), "no worker had room", blame=False)
+            return
+        graph = self.graphs.take(leased.id)
+        live = Live(leased, worker, graph)
+        self.live[leased.id] = live
+        self._idle.clear()
+        self._crew.begin(live)
+        worker.run(live.task(), graph)
+
+    # How jobs end
+
+    def listener(self, worker: Worker) -> WorkerListener:
+        """Who hears of a worker."""
+        return WorkerListener(self._hear, lambda reason: self._lost_worker(worker, reason), self.offer)
+
+    def _hear(self, events: Sequence[AnyEvent]) -> None:
+        start = 0
+        for end in range(1, len(events) + 1):  # runs of events of one job are folded and published together
+            if end == len(events) or events[end].job_id != events[start].job_id:
+                self._hear_of(events[start].job_id, events[start:end])
+                start = end
+
+    def _hear_of(self, job_id: str, events: Sequence[AnyEvent]) -> None:
+        live = self.live.get(job_id)
+        if live is None or live.end is not None:
+            return
+        live.view.fold_all(events)
+        last = events[-1]
+        if type(last) is JobFinished:
+            live.end = last
+            events = events[:-1]
+        self._feed.publish_all(events, owner=live.leased.owner, client_id=live.leased.client_id)
+        if live.end is not None:
+            self._crew.end(live)
+            self._finish(live, Finish(job_id, live.leased.token, live.view.state, now_ms(), live.view.encode()))
+            self.offer()
+
+    def _finish(self, live: Live, finish: Finish) -> None:
+        def done(future: asyncio.Future[bool]) -> None:
+            error = future.exception()
+            if error is not None and not self._closing:
+                logger.error("the end of job %s could not be written: %s; trying again", finish.id, error)
+                self._loop.call_later(RETRY_S, self._finish, live, finish)
+                return
+            if self.live.get(finish.id) is live:
+                del self.live[finish.id]
+            if error is None and future.result():
+                self._tell_end(live.end, live.leased.owner, live.leased.client_id)
+            else:
+                logger.warning("job %s ended here, but its lease was lost before that could be written", finish.id)
+            self._changed()
+
+        self._database.write(finish_jobs, finish).add_done_callback(done)
+
+    def _tell_end(self, end: JobFinished | None, owner: str, client_id: str) -> None:
+        if end is None:
+            return
+        self._feed.publish(end, owner=owner, client_id=client_id)
+        for waiter in self._ends.pop(end.job_id, ()):
+            if not waiter.done():
+                waiter.set_result(None)
+
+    def _changed(self) -> None:
+        self.changes += 1
+        if not self.live:
+            self._idle.set()
+        self._feed.publish(QueueChanged(remaining=self.remaining()))
+
+    def _lost_worker(self, worker: Worker, reason: str) -> None:
+        lost = [live for live in self._crew.lose(worker) if live.end is None]
+        if self._closing or not lost:
+            return
+        for live in lost:
+            self.live.pop(live.leased.id, None)
+        self._give_up(tuple(live.leased.token for live in lost), reason)
+
+    def _give_up(self, tokens: tuple[str, ...], reason: str, *, blame: bool = True) -> None:
+        loss = Loss(now_ms(), reason, record_of_loss, tokens=tokens, blame=blame)
+
+        def done(future: asyncio.Future[list[Lost]]) -> None:
+            if future.exception() is not None and not self._closing:
+                logger.error("leases could not be given back: %s; trying again", future.exception())
+                self._loop.call_later(RETRY_S, partial(self._give_up, tokens, reason, blame=blame))
+                return
+            jobs: list[Lost] = self._outcome(future, [])
+            self.lost(jobs, reason)
+
+        self._database.write(lose_leases, loss).add_done_callback(done)
+
+    def lost(self, jobs: Sequence[Lost], reason: str) -> None:
+        """Jobs lost their leases: tell who listens, and begin them again."""
+        for job in jobs:
+            if job.state is JobState.QUEUED:
+                self.waiting += 1
+                event = JobRequeued(job_id=job.id, time_ms=now_ms(), attempts=job.attempts, reason=reason)
+                self._feed.publish(event, owner=job.owner, client_id=job.client_id)
+            else:
+                self._tell_end(end_of_loss(job.id, job.state, reason), job.owner, job.client_id)
+        self._changed()
+        self.offer()
+
+    # What is asked meanwhile
+
+    def cancel(self, job_id: str) -> bool:
+        """Stop a job that runs here; whether one does."""
+        live = self.live.get(job_id)
+        if live is None or live.end is not None:
+            return False
+        live.cancelling = True
+        live.worker.cancel(job_id)
+        return True
+
+    def cancelled(self, job_id: str, owner: str, client_id: str, time_ms: int) -> None:
+        """A job that waited was cancelled, durably."""
+        self.graphs.take(job_id)
+        event, _ = ended(job_id, JobState.CANCELLED, "cancelled", "the job was cancelled before it began", time_ms)
+        self._tell_end(event, owner, client_id)
+        self.added(-1)
+
+    def end_of(self, job_id: str) -> asyncio.Future[None]:
+        """Done when the job has ended. Only ends that this process writes are heard of."""
+        future: asyncio.Future[None] = self._loop.create_future()
+        self._ends.setdefault(job_id, []).append(future)
+        return future
+
+    def forget(self, job_id: str, future: asyncio.Future[None]) -> None:
+        """Nobody waits for this end any more."""
+        waiters = self._ends.get(job_id)
+        if waiters is not None and future in waiters:
+            waiters.remove(future)
+            if not waiters:
+                del self._ends[job_id]
+
+    # Leases over time
+
+    async def beat(self) -> None:
+        """Renew the leases, stop what should stop, and take back the leases of those who are gone."""
+        before = {live.leased.token for live in self.live.values()}
+        now = now_ms()
+        if before:
+            held = await self._database.write(renew_leases, Heartbeat(self._holder, now + self._lease_ms))
+            self._compare(held, before)
+        lost = await self._database.write(lose_leases, Loss(now, "its lease expired", record_of_loss, expired=True))
+        if lost:
+            self.lost(lost, "its lease expired")
+
+    def _compare(self, held: Sequence[Held], before: set[str]) -> None:
+        kept = {lease.token for lease in held}
+        stop = {lease.id for lease in held if lease.cancel_requested}
+        for live in list(self.live.values()):
+            if live.leased.token in before and live.leased.token not in kept and live.end is None:
+                logger.warning("the lease of job %s was lost; stopping it", live.leased.id)
+                self.cancel(live.leased.id)
+            elif live.leased.id in stop and not live.cancelling:
+                self.cancel(live.leased.id)
+
+    async def drain(self, drain_s: float) -> None:
+        """Begin nothing more, wait for what runs, then give back what still does."""
+        self._closing = True
+        try:
+            await asyncio.wait_for(self._idle.wait(), drain_s)
+        except TimeoutError:
+            logger.info("%d jobs still run; they begin again at the next start", len(self.live))
+
+    async def surrender(self) -> None:
+        """Give back the leases of what still runs, without blame. The workers are stopped by now."""
+        tokens = tuple(live.leased.token for live in self.live.values() if live.end is None)
+        if tokens:
+            await self._database.write(lose_leases, Loss(now_ms(), "the server stopped", record_of_loss, tokens=tokens, blame=False))
+        self.live.clear()
+
+    def _outcome(self, future: asyncio.Future[Result], otherwise: Result) -> Result:
+        error = future.exception()
+        if error is None:
+            return future.result()
+        logger.error("a database operation of the queue failed: %s", error)
+        return otherwise
+
+
+def end_of_loss(job_id: str, state: JobState, reason: str) -> JobFinished:
+    """The last event of a job that ends because it lost its lease."""
+    return _loss(job_id, state, reason)[0]
+
+
+def record_of_loss(job_id: str, state: JobState, reason: str) -> bytes:
+    """The record of a job that ends because it lost its lease."""
+    return _loss(job_id, state, reason)[1]
+
+
+def _loss(job_id: str, state: JobState, reason: str) -> tuple[JobFinished, bytes]:
+    if state is JobState.CANCELLED:
+        return ended(job_id, state, "cancelled", "the job was cancelled", now_ms())
+    message = f"the job was begun several times and its worker was lost each time; it is set aside. The last time: {reason}"
+    return ended(job_id, state, "set_aside", message, now_ms())

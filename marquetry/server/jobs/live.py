@@ -1,0 +1,75 @@
+"""Live: a job that this process holds the lease of."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import msgspec
+import orjson
+
+from marquetry.engine.events import JobFinished
+from marquetry.engine.graph import Graph
+from marquetry.server.jobs.job import Job, JobState
+from marquetry.server.jobs.lease import Leased
+from marquetry.server.jobs.view import JobView
+from marquetry.server.jobs.workers.worker import Task, Worker
+
+
+class Live:
+    """A leased job: its worker, its state so far, and once it ended the event that waits for the database.
+
+    `alone`: it is a further attempt of a job whose worker died, so nothing else may run on its worker.
+    """
+
+    __slots__ = ("alone", "cancelling", "end", "leased", "view", "worker")
+
+    def __init__(self, leased: Leased, worker: Worker, graph: Graph | None) -> None:
+        self.leased = leased
+        self.worker = worker
+        self.alone = leased.attempts > 1
+        self.cancelling = False
+        self.end: JobFinished | None = None
+        raw = leased.graph
+        outputs = leased.outputs
+        self.view = JobView(leased.id, lambda: _count(graph, raw, outputs))
+
+    def task(self) -> Task:
+        """The job as its worker gets it."""
+        leased = self.leased
+        return Task(leased.id, leased.owner, leased.graph, leased.extra, _outputs(leased.outputs))
+
+    def overlay(self, job: Job) -> Job:
+        """The job as it is now. It runs until the database says that it has ended."""
+        view = self.view
+        return replace(
+            job,
+            state=JobState.RUNNING,
+            started_ms=self.leased.started_ms,
+            attempts=self.leased.attempts,
+            outputs=dict(view.outputs),
+            nodes=dict(view.nodes),
+            messages=tuple(view.messages),
+            error=view.error,
+            progress=view.progress,
+            current_step=view.current_step,
+        )
+
+
+def ended(job_id: str, state: JobState, code: str, message: str, time_ms: int) -> tuple[JobFinished, bytes]:
+    """The last event, and the record, of a job that ends outside of a worker."""
+    event = JobFinished(job_id=job_id, time_ms=time_ms, state=str(state), code=code, message=message)
+    view = JobView(job_id, lambda: 1)
+    view.fold_all([event])
+    return event, view.encode()
+
+
+def _outputs(data: bytes) -> tuple[str, ...]:
+    return msgspec.json.decode(data, type=tuple[str, ...])
+
+
+def _count(graph: Graph | None, raw: bytes, outputs: bytes) -> int:
+    if graph is None:
+        nodes: dict[str, Any] = orjson.loads(raw)
+        graph = Graph.from_api(nodes)
+    return len(graph.ancestors(_outputs(outputs)))
