@@ -1,0 +1,61 @@
+"""The three networks of an SD1 model, built at small sizes from diffusers and transformers classes."""
+
+from diffusers import AutoencoderKL, UNet2DConditionModel
+from transformers import CLIPTextConfig, CLIPTextModel
+
+from marquetry.engine.models.clip_tokenizer import END_TOKEN, START_TOKEN
+from marquetry.engine.training.recipe import NetworkSizes
+
+LATENT_SCALE = 0.18215
+PIXELS_PER_LATENT = 8
+TOKENS_MAX = 77
+VOCABULARY_SIZE = 49408
+
+
+def build_autoencoder(sizes: NetworkSizes) -> AutoencoderKL:
+    """Pictures `[B, 3, H, W]` in -1..1 to latents `[B, 4, H/8, W/8]` and back."""
+    levels = len(sizes.autoencoder_channels)
+    return AutoencoderKL(
+        down_block_types=("DownEncoderBlock2D",) * levels,
+        up_block_types=("UpDecoderBlock2D",) * levels,
+        block_out_channels=sizes.autoencoder_channels,
+        layers_per_block=sizes.autoencoder_layers,
+        latent_channels=4,
+        norm_num_groups=32,
+        sample_size=sizes.resolution,
+        scaling_factor=LATENT_SCALE,
+    )
+
+
+def build_unet(sizes: NetworkSizes) -> UNet2DConditionModel:
+    """The noise predictor, with cross-attention on every level and in the middle."""
+    levels = len(sizes.unet_channels)
+    return UNet2DConditionModel(
+        sample_size=sizes.resolution // PIXELS_PER_LATENT,
+        block_out_channels=sizes.unet_channels,
+        layers_per_block=sizes.unet_layers,
+        cross_attention_dim=sizes.text_width,
+        attention_head_dim=8,
+        norm_num_groups=32,
+        down_block_types=("CrossAttnDownBlock2D",) * levels,
+        up_block_types=("CrossAttnUpBlock2D",) * levels,
+    )
+
+
+def build_text_encoder(sizes: NetworkSizes, vocabulary_size: int = VOCABULARY_SIZE) -> CLIPTextModel:
+    """Token ids `[B, 77]` to hidden states `[B, 77, width]`; training gives a smaller vocabulary than CLIP's."""
+    known = vocabulary_size == VOCABULARY_SIZE
+    return CLIPTextModel(
+        CLIPTextConfig(
+            vocab_size=vocabulary_size,
+            hidden_size=sizes.text_width,
+            intermediate_size=sizes.text_width * 4,
+            num_hidden_layers=sizes.text_layers,
+            num_attention_heads=max(1, sizes.text_width // 64),
+            max_position_embeddings=TOKENS_MAX,
+            hidden_act="quick_gelu",
+            bos_token_id=START_TOKEN if known else None,
+            eos_token_id=END_TOKEN if known else 0,
+            pad_token_id=END_TOKEN if known else None,
+        )
+    )

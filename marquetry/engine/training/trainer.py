@@ -1,0 +1,95 @@
+"""The whole training: autoencoder, latents, text encoder with UNet, and the finished file. Resumes where it stopped."""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from marquetry.engine.training.autoencoder import AutoencoderStage, encode_all, normalise_latents, peak_signal_to_noise
+from marquetry.engine.training.diffusion import DiffusionStage
+from marquetry.engine.training.examples import Examples
+from marquetry.engine.training.networks import build_autoencoder
+from marquetry.engine.training.recipe import Recipe
+from marquetry.engine.training.single_file import write_model
+from marquetry.engine.training.stage import Stage
+
+SAVE_INTERVAL_S = 60.0
+REPORT_STEPS = 20
+PROBE_STEPS = 10
+AUTOENCODER_SHARE = 0.3
+
+Report = Callable[[str, float], None]
+"""Told what is happening, and how much of it is done in 0..1."""
+
+
+@dataclass(frozen=True, slots=True)
+class Workshop:
+    """Where a training keeps its state, and whom it tells."""
+
+    folder: Path
+    resume: bool
+    report: Report
+    minutes: float | None = None
+
+    def finish(self, stage: Stage, name: str, share: float) -> None:
+        """Runs a stage to its end, or to where its share of the minutes allows; saves about once a minute."""
+        path = self.folder / f"{name}.pt"
+        if self.resume and path.exists():
+            stage.load(path)
+        elif self.minutes is not None:
+            stage.steps = steps_within(stage, self.minutes * 60.0 * share)
+        saved = time.monotonic()
+        mean = 0.0
+        while stage.step < stage.steps:
+            loss = stage.advance()
+            mean = loss if mean == 0.0 else mean + 0.02 * (loss - mean)
+            if stage.step % REPORT_STEPS == 0:
+                self.report(f"{name}: step {stage.step} of {stage.steps}, loss {mean:.4f}", stage.step / stage.steps)
+            if time.monotonic() - saved > SAVE_INTERVAL_S:
+                stage.save(path)
+                saved = time.monotonic()
+        stage.save(path)
+
+
+def steps_within(stage: Stage, seconds: float) -> int:
+    """How many steps fit, by the pace of the first few; never more than the recipe's."""
+    stage.advance()
+    begin = time.monotonic()
+    for _ in range(PROBE_STEPS):
+        stage.advance()
+    pace = (time.monotonic() - begin) / PROBE_STEPS
+    return max(stage.step, min(stage.recipe.steps, int(seconds / pace)))
+
+
+def train(
+    examples: Examples, recipe: Recipe, out: Path, workshop: Workshop, seed: int, facts: Mapping[str, str]
+) -> None:
+    """Trains from nothing and writes the single file `out`. The same seed and recipe give the same file."""
+    torch.manual_seed(seed)
+    workshop.folder.mkdir(parents=True, exist_ok=True)
+    workshop.report("drawing the examples", 0.0)
+    pictures = torch.from_numpy(examples.pictures())
+    autoencoder = AutoencoderStage(build_autoencoder(recipe.networks), pictures, recipe.autoencoder, seed)
+    workshop.finish(autoencoder, "autoencoder", AUTOENCODER_SHARE)
+    autoencoder.average.copy_to(autoencoder.autoencoder)
+    normalise_latents(autoencoder.autoencoder, pictures[:2048])
+    quality = peak_signal_to_noise(autoencoder.autoencoder, pictures[:256])
+    workshop.report(f"autoencoder: {quality:.1f} dB", 1.0)
+    latents = encode_all(autoencoder.autoencoder, pictures)
+    torch.manual_seed(seed + 1)
+    diffusion = DiffusionStage(latents, examples, recipe, seed + 1)
+    workshop.finish(diffusion, "diffusion", 1.0 - AUTOENCODER_SHARE)
+    diffusion.average.copy_to(diffusion.networks)
+    write_model(out, recipe.networks, states_of(autoencoder, diffusion), dict(facts) | {"marquetry.autoencoder_db": f"{quality:.1f}"})
+    workshop.report(f"wrote {out}", 1.0)
+
+
+def states_of(autoencoder: AutoencoderStage, diffusion: DiffusionStage) -> dict[str, dict[str, Tensor]]:
+    """The finished networks' weights, with the table of words spread out over CLIP's vocabulary."""
+    text = {name: weight.detach() for name, weight in diffusion.text_encoder.state_dict().items()}
+    table = next(name for name in text if name.endswith("token_embedding.weight"))
+    text[table] = diffusion.lexicon.spread(text[table])
+    return {"unet": diffusion.unet.state_dict(), "autoencoder": autoencoder.autoencoder.state_dict(), "text": text}
