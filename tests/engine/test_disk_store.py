@@ -1,0 +1,69 @@
+"""The cache's second tier."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from marquetry.engine.cache import Result, ResultCache
+from marquetry.engine.disk_store import DiskStore
+
+
+def key(text: str) -> bytes:
+    return hashlib.sha256(text.encode()).digest()
+
+
+def test_a_result_of_tensors_and_plain_values_survives_the_process_bit_for_bit(tmp_path: Path) -> None:
+    store = DiskStore(tmp_path, 2**30)
+    samples = torch.randn(2, 4, 8, 8)
+    outputs = ([{"samples": samples, "batch_index": [0, 1]}], [[samples.half(), {"pooled_output": None}]], [1.5, "text", (1, 2)])
+    store.offer(key("a"), Result(outputs, None, 3.0))
+    store.flush()
+    found = DiskStore(tmp_path, 2**30).load(key("a"))
+    assert found is not None and found.cost_s == 3.0
+    assert torch.equal(found.outputs[0][0]["samples"], samples)
+    assert torch.equal(found.outputs[1][0][0], samples.half()) and found.outputs[2] == [1.5, "text", (1, 2)]
+
+
+def test_quick_results_shown_results_and_models_are_not_stored(tmp_path: Path) -> None:
+    store = DiskStore(tmp_path, 2**30)
+    store.offer(key("quick"), Result(([1],), None, 0.01))
+    store.offer(key("shown"), Result(([1],), {"images": []}, 9.0))
+    store.offer(key("model"), Result(([object()],), None, 9.0))
+    store.flush()
+    assert len(store) == 0
+
+
+def test_the_longest_unused_go_when_the_budget_is_full(tmp_path: Path) -> None:
+    store = DiskStore(tmp_path, 300_000)
+    for name in "abc":
+        store.offer(key(name), Result(([torch.zeros(25_000)],), None, 1.0))
+        store.flush()
+    assert store.held_bytes <= 300_000
+    assert key("a") not in store and key("c") in store
+
+
+def test_a_damaged_file_counts_as_absent(tmp_path: Path) -> None:
+    store = DiskStore(tmp_path, 2**30)
+    store.offer(key("a"), Result(([torch.zeros(100)],), None, 1.0))
+    store.flush()
+    next(tmp_path.glob("??/*.safetensors")).write_bytes(b"\x08\x00\x00\x00\x00\x00\x00\x00{broken")
+    assert store.load(key("a")) is None
+    assert key("a") not in store
+
+
+def test_the_cache_finds_in_the_store_what_memory_has_lost(tmp_path: Path) -> None:
+    cache = ResultCache(2**20, DiskStore(tmp_path, 2**30))
+
+    class Nobody:
+        def woken(self, index: int, result: Any) -> None: ...
+
+    assert cache.claim(key("a"), Nobody(), 0) is None
+    cache.complete(key("a"), Result(([torch.ones(10)],), None, 1.0))
+    cache.store.flush()  # type: ignore[union-attr]
+    cache.clear()
+    found = cache.claim(key("a"), Nobody(), 0)
+    assert isinstance(found, Result) and torch.equal(found.outputs[0][0], torch.ones(10))
