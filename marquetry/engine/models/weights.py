@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import threading
+import warnings
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -118,7 +119,9 @@ def read_any_header(path: Path) -> Header:
 def _read_pickle(path: Path) -> dict[str, Tensor]:
     archive = _check_archive(path)
     try:
-        loaded = torch.load(path, map_location="cpu", weights_only=True, mmap=archive)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # about pickle protocols that the safe reader may refuse; it says so itself
+            loaded = torch.load(path, map_location="cpu", weights_only=True, mmap=archive)
     except pickle.UnpicklingError as error:
         raise ModelFormatError(
             f"{path.name} is refused: it is a pickle that holds more than tensors, and loading it could run code; "
