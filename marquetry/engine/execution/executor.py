@@ -76,10 +76,15 @@ class Executor:
         `listener` hears every event of the job, in order, from the threads of the lanes; the last is JobFinished. Raises GraphError for a
         cycle and UnknownNodeType.
         """
-        run = Run(self, self.plan(graph, tuple(outputs)), next(self._numbers), job_id, owner, extra or {}, listener)
+        run = self.open(self.plan(graph, tuple(outputs)), job_id, owner, extra or {}, listener)
+        run.post()
+        return run
+
+    def open(self, plan: Plan, job_id: str, owner: str, extra: Mapping[str, Any], listener: Listener) -> Run:
+        """A run that begins when it is posted."""
+        run = Run(self, plan, next(self._numbers), job_id, owner, extra, listener)
         with self._lock:
             self._runs[job_id] = run
-        run.post()
         return run
 
     def plan(self, graph: Graph, outputs: tuple[str, ...]) -> Plan:

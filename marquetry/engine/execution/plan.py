@@ -77,6 +77,11 @@ class Plan:
         return self._api
 
 
+    def forget_api(self) -> None:
+        """The graph was edited: its JSON is made anew when somebody asks."""
+        self._api = None
+
+
 def current_type(types: Mapping[str, NodeType], id: str) -> NodeType:
     """The node type as it describes itself now. Raises UnknownNodeType."""
     node_type = types.get(id)

@@ -62,6 +62,8 @@ class Run:
         self.index: dict[str, int] = plan.index
         self.keys: list[Key] = []
         self.volatile: set[int] = set()
+        self.outputs: list[int] = plan.outputs
+        self.focus: list[int] | None = None  # with keys given: the nodes that may have changed, the only ones looked at
         self.results: dict[int, Result] = {}
         self.executed: list[str] = []
         self.blocked_message = ""
@@ -172,14 +174,18 @@ class Run:
         self._started_s = perf_counter()
         self.emit(JobStarted(job_id=self.job_id, time_ms=now_ms()))
         try:
-            self.keys, self.volatile = self.executor.keys_of(self.plan, self.owner)
-            found = self.executor.cache.peek(self.keys)
-            cached = [self.nodes[index].id for index, result in enumerate(found) if result is not None]
+            if self.focus is None:
+                self.keys, self.volatile = self.executor.keys_of(self.plan, self.owner)
+                found = self.executor.cache.peek(self.keys)
+                cached = [self.nodes[index].id for index, result in enumerate(found) if result is not None]
+            else:
+                found = self.executor.cache.peek(self.keys[index] for index in self.focus)
+                cached = [self.nodes[index].id for index, result in zip(self.focus, found, strict=True) if result is not None]
             self.emit(NodesCached(job_id=self.job_id, time_ms=now_ms(), node_ids=cached))
             with self.lock:
-                for index in self.plan.outputs:
+                for index in self.outputs:
                     self._activate(index)
-            for index in self.plan.outputs:
+            for index in self.outputs:
                 result = self.results.get(index)
                 if result is not None:
                     self._show_cached(index, result)
