@@ -1,0 +1,5 @@
+"""Marquetry's own routes, below `/api/v1`."""
+
+from __future__ import annotations
+
+PREFIXES = ("/api/v1",)

@@ -1,0 +1,50 @@
+"""Checking graphs before they are queued: here where all their node types are known here, else by the worker that has their packs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from marquetry.engine.folders import Folders
+from marquetry.engine.graph import Graph, GraphLimits
+from marquetry.engine.registry import Registry
+from marquetry.engine.validation import Problem, validate
+from marquetry.server.jobs.service import JobService
+from marquetry.server.jobs.workers.worker import ProblemReply
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """What was found. `json` is the graph's JSON where it is still as it came; None: its literals were brought into their types."""
+
+    problems: tuple[Problem | ProblemReply, ...]
+    outputs: tuple[str, ...]
+    graph: Graph
+    json: bytes | None
+    dependent_outputs: Mapping[str, Sequence[str]]
+
+
+class GraphCheck:
+    """Validation for all routes. `registry` holds the node types that this process can check by itself."""
+
+    def __init__(self, registry: Registry, folders: Folders, jobs: JobService, limits: GraphLimits) -> None:
+        self.registry = registry
+        self.folders = folders
+        self.limits = limits
+        self._jobs = jobs
+
+    async def check(self, prompt: Mapping[str, Any], targets: Sequence[str] | None = None) -> Checked:
+        """All problems of an API graph at once. Raises GraphError when it can't be read, WorkerUnavailable when only a worker can tell."""
+        graph = Graph.from_api(prompt, self.limits)
+        text = orjson.dumps(prompt)
+        elsewhere = any(node.type_id not in self.registry for node in graph.nodes.values())
+        if elsewhere and any(worker.kind != "inline" for worker in await self._jobs.stats()):
+            reply = await self._jobs.validate(text, targets)
+            checked = Graph.from_api(orjson.loads(reply.graph), self.limits) if reply.outputs else graph
+            return Checked(reply.problems, reply.outputs, checked, None, reply.dependent_outputs)
+        found = await validate(graph, self.registry, self.folders, targets)
+        unchanged = found.graph is graph
+        return Checked(found.problems, found.outputs, found.graph, text if unchanged else None, found.dependent_outputs)

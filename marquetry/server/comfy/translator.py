@@ -1,0 +1,201 @@
+"""Translator: engine events to the messages of one client. Progress is thinned to 30 a second; all else comes in order and at once.
+
+`progress_state` holds what changed since the last one and what runs; ComfyUI sends every node each time, which grows with the square of a
+graph. A client that announces `supports_progress_deltas` gets only ids and states in it, and `executing` as thinned as progress.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeAlias
+
+from marquetry.engine import events
+from marquetry.server.comfy import messages
+from marquetry.server.jobs.message import FeedMessage, QueueChanged
+
+Frame: TypeAlias = str | bytes
+PERIOD_S = 1 / 30
+
+
+class _Run:
+    """What a client was told, and is still to be told, of one job."""
+
+    __slots__ = ("changed", "error_told", "executing", "previews", "progress", "running", "told")
+
+    def __init__(self) -> None:
+        self.running: dict[str, dict[str, Any]] = {}
+        self.changed: dict[str, dict[str, Any]] = {}
+        self.progress: dict[str, events.NodeProgress] = {}
+        self.previews: dict[str, events.NodeProgress] = {}
+        self.executing: events.NodeStarted | None = None
+        self.told = False
+        self.error_told = False
+
+
+class Translator:
+    """One client's view. `features` are those that it announced; they may change at any time."""
+
+    def __init__(self, remaining: Callable[[], int], clock: Callable[[], float] = time.monotonic) -> None:
+        self.features: dict[str, Any] = {}
+        self._remaining = remaining
+        self._clock = clock
+        self._runs: dict[str, _Run] = {}
+        self._sent_s = 0.0
+        self._status: int | None = None  # the number of jobs that the client was told last
+        self._waiting_status: int | None = None
+
+    @property
+    def deltas_only(self) -> bool:
+        return bool(self.features.get("supports_progress_deltas"))
+
+    def wait_s(self) -> float | None:
+        """In how many seconds there is something to `flush`; None when nothing waits."""
+        if not any(run.changed or run.progress or run.previews or run.executing for run in self._runs.values()):
+            return None
+        return max(0.0, self._sent_s + PERIOD_S - self._clock())
+
+    def frames(self, batch: Sequence[FeedMessage]) -> list[Frame]:
+        """What the client is told of a batch of events."""
+        frames: list[Frame] = []
+        for message in batch:
+            self._translate(message, frames)
+        if self._waiting_status is not None:
+            self._tell_status(self._waiting_status, frames)
+        if self.wait_s() == 0.0:
+            frames += self.flush()
+        return frames
+
+    def flush(self) -> list[Frame]:
+        """What was held back."""
+        frames: list[Frame] = []
+        for job_id, run in self._runs.items():
+            self._flush_run(job_id, run, frames)
+        self._sent_s = self._clock()
+        return frames
+
+    def resume(self, job_id: str, nodes: Mapping[str, dict[str, Any]]) -> list[Frame]:
+        """Tell a client that comes back where its job is: the node that runs, and every node so far."""
+        run = self._runs[job_id] = _Run()
+        run.told = True
+        run.running = {id: entry for id, entry in nodes.items() if entry["state"] == "running"}
+        frames: list[Frame] = []
+        for id, entry in run.running.items():
+            frames.append(messages.executing(job_id, id, entry["display_node_id"]))
+        if nodes:
+            frames.append(self._state(job_id, nodes))
+        return frames
+
+    def _translate(self, message: FeedMessage, frames: list[Frame]) -> None:
+        event = message.event
+        match event:
+            case events.NodeStarted():
+                run = self._run(event.job_id)
+                entry = messages.node_entry(event, "running", 0, 1)
+                run.running[event.node_id] = run.changed[event.node_id] = entry
+                if not run.told:
+                    self._flush_run(event.job_id, run, frames)
+                    self._sent_s = self._clock()
+                if self.deltas_only:
+                    run.executing = event
+                else:
+                    frames.append(messages.executing(event.job_id, event.node_id, event.display_id))
+            case events.NodeFinished():
+                self._finish(event, "finished", frames)
+                if event.ui is not None:
+                    frames.append(messages.executed(event))
+            case events.NodeProgress():
+                run = self._run(event.job_id)
+                run.progress[event.node_id] = event
+                entry = messages.node_entry(event, "running", event.value, event.total)
+                run.running[event.node_id] = run.changed[event.node_id] = entry
+                if event.preview is not None:
+                    run.previews[event.node_id] = event
+            case QueueChanged(remaining=remaining):
+                self._waiting_status = remaining
+            case events.JobStarted():
+                self._runs[event.job_id] = _Run()
+                frames.append(messages.message("execution_start", {"prompt_id": event.job_id, "timestamp": event.time_ms}))
+            case events.NodesCached():
+                data = {"nodes": event.node_ids, "prompt_id": event.job_id, "timestamp": event.time_ms}
+                frames.append(messages.message("execution_cached", data))
+            case events.NodeText():
+                frames.append(messages.text_frame(event))
+            case events.NodeSkipped():
+                self._finish(event, "finished", frames)
+                if event.message and event.reason == "blocked":
+                    frames.append(messages.blocked(event))
+            case events.NodeFailed():
+                self._finish(event, "error", frames)
+                if not event.caught:
+                    run = self._run(event.job_id)
+                    self._flush_run(event.job_id, run, frames)
+                    run.error_told = True
+                    frames.append(messages.failed(event))
+            case events.JobFinished():
+                self._end(event, frames)
+            case _:
+                pass
+
+    def _run(self, job_id: str) -> _Run:
+        run = self._runs.get(job_id)
+        if run is None:
+            run = self._runs[job_id] = _Run()
+        return run
+
+    def _finish(self, event: events.NodeEvent, state: str, frames: list[Frame]) -> None:
+        run = self._run(event.job_id)
+        last = run.progress.pop(event.node_id, None)
+        if last is not None:
+            frames.append(messages.progress(last))
+        run.previews.pop(event.node_id, None)
+        known = run.running.pop(event.node_id, None)
+        if known is not None:
+            total = known["max"]
+            run.changed[event.node_id] = messages.node_entry(event, state, total if state == "finished" else known["value"], total)
+        elif state == "error":
+            run.changed[event.node_id] = messages.node_entry(event, state, 0, 1)
+
+    def _end(self, event: events.JobFinished, frames: list[Frame]) -> None:
+        run = self._runs.pop(event.job_id, None)
+        if run is None and event.state == "cancelled":  # it never began
+            return
+        if run is not None:
+            run.executing = None
+            run.running.clear()
+            for id, entry in run.changed.items():
+                if entry["state"] == "running":
+                    run.changed[id] = {**entry, "state": "error"}
+            if run.changed or not run.told:
+                self._flush_run(event.job_id, run, frames, always=True)
+        if run is None or not run.error_told:
+            frames.append(messages.ended(event))
+        self._tell_status(self._remaining(), frames)
+        frames.append(messages.executing(event.job_id, None))
+
+    def _flush_run(self, job_id: str, run: _Run, frames: list[Frame], *, always: bool = False) -> None:
+        if run.executing is not None:
+            frames.append(messages.executing(job_id, run.executing.node_id, run.executing.display_id))
+            run.executing = None
+        for event in run.progress.values():
+            frames.append(messages.progress(event))
+        for event in run.previews.values():
+            frames.append(messages.preview_frame(event, with_metadata=bool(self.features.get("supports_preview_metadata"))))
+        if run.changed or always:
+            nodes = run.changed if self.deltas_only else {**run.changed, **run.running}
+            frames.append(self._state(job_id, nodes))
+            run.told = True
+        run.changed = {}
+        run.progress = {}
+        run.previews = {}
+
+    def _state(self, job_id: str, nodes: Mapping[str, dict[str, Any]]) -> str:
+        if self.deltas_only:
+            nodes = {id: {"value": entry["value"], "max": entry["max"], "state": entry["state"]} for id, entry in nodes.items()}
+        return messages.message("progress_state", {"prompt_id": job_id, "nodes": nodes})
+
+    def _tell_status(self, remaining: int, frames: list[Frame]) -> None:
+        self._waiting_status = None
+        if remaining != self._status:
+            self._status = remaining
+            frames.append(messages.status(remaining))

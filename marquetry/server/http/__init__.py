@@ -1,0 +1,1 @@
+"""What every route stands on: the route table, bodies and answers, errors, who may call, request ids."""

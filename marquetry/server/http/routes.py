@@ -1,0 +1,114 @@
+"""Route table: each route with its handler, its models and its answers, so that the router and the OpenAPI document are made of one thing."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+from aiohttp import web
+from pydantic import BaseModel
+
+Handler: TypeAlias = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One answer that a route gives: what it means, and the type of its body (None: it has none, or it is no JSON)."""
+
+    description: str
+    body: Any = None
+    content_type: str = "application/json"
+    headers: Mapping[str, str] = field(default_factory=dict)  # name -> what it says
+
+
+@dataclass(frozen=True)
+class Route:
+    """One method of one path. `paths` are all its spellings, the preferred one first."""
+
+    method: str
+    paths: tuple[str, ...]
+    handler: Handler
+    tag: str
+    summary: str
+    description: str = ""
+    query: type[BaseModel] | None = None
+    body: Any = None
+    body_type: str = "application/json"
+    body_required: bool = True
+    headers: Mapping[str, str] = field(default_factory=dict)
+    answers: Mapping[int, Answer] = field(default_factory=dict)
+
+
+class RouteTable:
+    """Routes of one group. `prefixes` says where each path stands, e.g. both below `/api` and at the root."""
+
+    def __init__(self, tag: str, prefixes: Iterable[str] = ("",)) -> None:
+        self.tag = tag
+        self.prefixes = tuple(prefixes)
+        self._routes: list[Route] = []
+
+    def __iter__(self) -> Iterator[Route]:
+        return iter(self._routes)
+
+    def add(
+        self,
+        method: str,
+        path: str,
+        summary: str,
+        *,
+        answers: Mapping[int, Answer],
+        query: type[BaseModel] | None = None,
+        body: Any = None,
+        body_type: str = "application/json",
+        body_required: bool = True,
+        headers: Mapping[str, str] | None = None,
+        also: Iterable[str] = (),
+    ) -> Callable[[Handler], Handler]:
+        """Declare the handler below. `also` are further whole paths that lead to it."""
+
+        def declare(handler: Handler) -> Handler:
+            self._routes.append(
+                Route(
+                    method=method,
+                    paths=(*(prefix + path for prefix in self.prefixes), *also),
+                    handler=handler,
+                    tag=self.tag,
+                    summary=summary,
+                    description=inspect.getdoc(handler) or "",
+                    query=query,
+                    body=body,
+                    body_type=body_type,
+                    body_required=body_required,
+                    headers=dict(headers or {}),
+                    answers=dict(answers),
+                )
+            )
+            return handler
+
+        return declare
+
+    def get(self, path: str, summary: str, **more: Any) -> Callable[[Handler], Handler]:
+        return self.add("GET", path, summary, **more)
+
+    def post(self, path: str, summary: str, **more: Any) -> Callable[[Handler], Handler]:
+        return self.add("POST", path, summary, **more)
+
+    def delete(self, path: str, summary: str, **more: Any) -> Callable[[Handler], Handler]:
+        return self.add("DELETE", path, summary, **more)
+
+    def patch(self, path: str, summary: str, **more: Any) -> Callable[[Handler], Handler]:
+        return self.add("PATCH", path, summary, **more)
+
+
+def install(application: web.Application, tables: Iterable[RouteTable]) -> tuple[Route, ...]:
+    """Put all routes into the router; the tuple is what the OpenAPI document is made of."""
+    routes = tuple(route for table in tables for route in table)
+    for route in routes:
+        for path in route.paths:
+            if route.method == "GET":
+                application.router.add_get(path, route.handler)  # HEAD included
+            else:
+                application.router.add_route(route.method, path, route.handler)
+    return routes

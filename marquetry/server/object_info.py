@@ -1,0 +1,145 @@
+"""The description of every node type as clients read it, made once per change of types, files or choices, and kept as bytes."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import hashlib
+import logging
+import os
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import orjson
+
+from marquetry.engine.folders import Folders
+from marquetry.engine.registry import Registry, describe
+from marquetry.engine.schema import NodeType
+from marquetry.server.http.answer import encode
+from marquetry.server.jobs.errors import WorkerFailed, WorkerUnavailable
+from marquetry.server.jobs.service import JobService
+from marquetry.server.jobs.workers.worker import Description as WorkerDescription
+from marquetry.server.jobs.workers.worker import NodeDescription
+from marquetry.server.people import write_whole
+
+logger = logging.getLogger(__name__)
+ASKED_AGAIN_S = 2.0  # packs may change what their nodes offer at any time
+
+
+@dataclass(frozen=True)
+class Description:
+    """All entries as one JSON text, plain and compressed, with its entity tag; and each entry alone."""
+
+    text: bytes
+    compressed: bytes
+    tag: str
+    entries: Mapping[str, bytes]
+
+
+class ObjectInfo:
+    """Keeps the description. Node types of packs that only a worker has are described by it, and remembered in `kept` for the next start."""
+
+    def __init__(self, registry: Registry, folders: Folders, jobs: JobService, kept: Path) -> None:
+        self.registry = registry
+        self.folders = folders
+        self._jobs = jobs
+        self._kept = kept
+        self._key: object = None
+        self._known: Description | None = None
+        self._lock = asyncio.Lock()
+        self._revision = -1
+        self._kinds: tuple[str, ...] = ()
+        self._choices: tuple[Callable[[], Any], ...] = ()
+        self._changing: tuple[Callable[[], NodeType], ...] = ()
+        self._foreign: dict[str, NodeDescription] | None = None
+        self._asked_s = -ASKED_AGAIN_S
+
+    async def current(self) -> Description:
+        """The description as it is now; made in a thread, once for all who wait."""
+        async with self._lock:
+            await self._ask_worker()
+            key = await asyncio.to_thread(self._stamp)
+            if self._known is None or key != self._key:
+                self._known = await asyncio.to_thread(self._make)
+                self._key = key
+            return self._known
+
+    async def _ask_worker(self) -> None:
+        """Learn the node types that only the worker has. Before it is ready, what it said last time holds."""
+        now_s = time.monotonic()
+        if now_s - self._asked_s < ASKED_AGAIN_S:
+            return
+        workers = await self._jobs.stats()
+        if not any(worker.kind != "inline" for worker in workers):
+            self._foreign = {}
+        elif any(worker.ready for worker in workers):
+            try:
+                told = await self._jobs.describe()
+            except (WorkerUnavailable, WorkerFailed) as error:
+                logger.warning("the worker can't describe its nodes: %s", error)
+            else:
+                foreign = {node.id: node for node in told.nodes if node.id not in self.registry}
+                if foreign != self._foreign:
+                    self._foreign = foreign
+                    await asyncio.to_thread(write_whole, self._kept, msgspec.json.encode(WorkerDescription(tuple(foreign.values()))))
+                self._asked_s = now_s
+        if self._foreign is None:
+            self._foreign = await asyncio.to_thread(_remembered, self._kept)
+
+    def _stamp(self) -> object:
+        if self._revision != self.registry.revision:
+            self._revision = self.registry.revision
+            inputs = [declared for node_type in self.registry.values() for declared in node_type.inputs]
+            self._kinds = tuple(sorted({declared.file_kind for declared in inputs if declared.file_kind is not None}))
+            self._choices = tuple({declared.choices: None for declared in inputs if declared.choices is not None})
+            self._changing = tuple(node_type.refresh for node_type in self.registry.values() if node_type.refresh is not None)
+        foreign = self._foreign or {}
+        more = sorted({choice.file_kind for node in foreign.values() for choice in node.file_choices} - set(self._kinds))
+        listings = tuple(self._listing(kind) for kind in (*self._kinds, *more))
+        choices = tuple(tuple(map(str, choices())) for choices in self._choices)
+        changing = tuple(encode(describe(refresh(), self.folders)) for refresh in self._changing)
+        return self._revision, listings, choices, changing, tuple(bytes(node.object_info) for node in foreign.values())
+
+    def _listing(self, kind: str) -> object:
+        if kind == "input":
+            try:
+                return os.stat(self.folders.input).st_mtime_ns
+            except OSError:
+                return -1
+        return self.folders.list_files(kind)
+
+    def _make(self) -> Description:
+        entries: dict[str, bytes] = {}
+        for id, node_type in self.registry.items():
+            current = node_type if node_type.refresh is None else node_type.refresh()
+            entries[id] = encode(describe(current, self.folders))
+        for id, node in (self._foreign or {}).items():
+            entries[id] = self._listed_anew(node)
+        text = b"{" + b",".join(encode(id) + b":" + entry for id, entry in entries.items()) + b"}"
+        return Description(text, gzip.compress(text, 5, mtime=0), hashlib.sha256(text).hexdigest()[:32], entries)
+
+    def _listed_anew(self, node: NodeDescription) -> bytes:
+        """A worker's entry with the files that are there now."""
+        if not node.file_choices:
+            return bytes(node.object_info)
+        entry: dict[str, Any] = orjson.loads(bytes(node.object_info))
+        for choice in node.file_choices:
+            files = self._input_files() if choice.file_kind == "input" else self.folders.list_files(choice.file_kind)
+            entry["input"][choice.section][choice.name][0] = [*choice.also, *files]
+        return encode(entry)
+
+    def _input_files(self) -> list[str]:
+        folder = self.folders.input
+        return sorted(path.name for path in folder.iterdir() if path.is_file() and not path.name.startswith(".")) if folder.is_dir() else []
+
+
+def _remembered(kept: Path) -> dict[str, NodeDescription]:
+    try:
+        told = msgspec.json.decode(kept.read_bytes(), type=WorkerDescription)
+    except (OSError, msgspec.DecodeError):
+        return {}
+    return {node.id: node for node in told.nodes}
