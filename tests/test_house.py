@@ -73,4 +73,5 @@ def test_no_module_needs_itself() -> None:
 
 
 def test_no_file_has_a_name_that_says_nothing() -> None:
-    assert not [name for name in modules() if name.rsplit(".", 1)[-1] in FORBIDDEN_WORDS]
+    theirs = "marquetry.custom_nodes.facade."  # ComfyUI's module names, as packs import them
+    assert not [name for name in modules() if name.rsplit(".", 1)[-1] in FORBIDDEN_WORDS and not name.startswith(theirs)]

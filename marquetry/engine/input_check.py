@@ -72,9 +72,14 @@ def check_constant(declared: Input, value: Any, folders: Folders, *, custom: boo
                     value = cast(value)
                 except (ValueError, TypeError, OverflowError) as error:
                     return value, _wrong_type(declared, value, str(error))
-            if cast is float and not math.isfinite(value):
+            if cast is bool or cast is str:
+                return value, None
+            if not math.isfinite(value):
                 return value, _wrong_type(declared, value, "it is not a finite number")
-            return value, None if custom or cast is bool or cast is str else _limits(declared, value)
+            low, high = declared.options.get("min"), declared.options.get("max")
+            if custom or ((low is None or value >= low) and (high is None or value <= high)):
+                return value, None
+            return value, _limits(declared, value)
         if kind in SOCKETS_ONLY and not custom:
             return value, _wrong_type(declared, value, f"{kind} comes from another node and can't be written as a value")
         return value, None

@@ -12,7 +12,9 @@ from typing import Any
 from marquetry.engine.folders import Folders
 from marquetry.engine.graph import Graph, Link, Node
 from marquetry.engine.input_check import Finding, check_constant, check_link
-from marquetry.engine.schema import Input, NodeType
+from marquetry.engine.schema import MISSING, Input, NodeType
+
+PLAIN_KINDS: Mapping[str, type] = {"STRING": str, "BOOLEAN": bool}
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +89,7 @@ class _Check:
 
     async def run(self, outputs: list[str]) -> None:
         order, stuck = topological_order(self.graph, outputs)
-        for id in order:
+        for id in (*order, *stuck) if stuck else order:
             node = self.graph.nodes[id]
             node_type = self.types.get(node.type_id) or self._current_type(node.type_id)
             if node_type.validate is None:
@@ -126,32 +128,49 @@ class _Check:
         self.types[type_id] = node_type
         return node_type
 
-    def _inputs(self, node: Node, node_type: NodeType, named: frozenset[str], everything: bool) -> tuple[list[Finding], dict[str, Any]]:
+    def _inputs(self, node: Node, node_type: NodeType, named: frozenset[str], everything: bool) -> tuple[list[Finding], Mapping[str, Any]]:
         found: list[Finding] = []
-        values: dict[str, Any] = dict(node.inputs)
+        given = node.inputs
+        values: dict[str, Any] | None = None
         skip_types = "input_types" in named
+        nodes, types = self.graph.nodes, self.types
         for declared in node_type.inputs:
             name = declared.name
-            if name not in values:
+            value = given.get(name, MISSING)
+            kind = type(value)
+            finding: Finding | None = None
+            if kind is Link:
+                parent = nodes.get(value.node_id)
+                parent_type = None if parent is None else types.get(parent.type_id)
+                if parent_type is not None and 0 <= value.slot < len(parent_type.outputs):
+                    received = parent_type.outputs[value.slot].type
+                    if received is declared.type or (type(received) is str and type(declared.type) is str and received == declared.type):
+                        continue
+                finding = self._link(declared, value, skip_types)
+            elif value is MISSING:
                 if declared.required:
                     found.append(Finding("required_input_missing", "Required input is missing", name, name, {"input_name": name}))
                 continue
-            value = values[name]
-            if type(value) is Link:
-                finding = self._link(declared, value, skip_types)
+            elif kind is PLAIN_KINDS.get(declared.type if type(declared.type) is str else "") and (kind is str or kind is bool):
+                continue
             else:
-                value, finding = check_constant(declared, value, self.folders, custom=everything or name in named)
-                values[name] = value
+                checked, finding = check_constant(declared, value, self.folders, custom=everything or name in named)
+                if checked is not value:
+                    values = dict(given) if values is None else values
+                    values[name] = checked
             if finding is not None:
                 found.append(finding)
-        for name, value in node.inputs.items():
-            if type(value) is Link and value.node_id in self.invalid:
-                self.invalid.add(node.id)
-            elif type(value) is Link and value.node_id not in self.graph.nodes and node_type.input(name) is None:
-                found.append(Finding("bad_linked_input", "Input is linked from a node that is not there", name, name, {"input_name": name}))
-        if values != node.inputs:
+        for name, value in given.items():
+            if type(value) is Link:
+                if value.node_id in self.invalid:
+                    self.invalid.add(node.id)
+                elif value.node_id not in nodes and node_type.input(name) is None:
+                    found.append(
+                        Finding("bad_linked_input", "Input is linked from a node that is not there", name, name, {"input_name": name})
+                    )
+        if values is not None:
             self.changed[node.id] = Node(node.id, node.type_id, values, node.title, node.display_id, node.policy)
-        return found, values
+        return found, given if values is None else values
 
     def _link(self, declared: Input, link: Link, skip_types: bool) -> Finding | None:
         parent = self.graph.nodes.get(link.node_id)
@@ -163,7 +182,7 @@ class _Check:
         return check_link(declared, link, parent_type, skip_types=skip_types)
 
     async def _custom(
-        self, node: Node, node_type: NodeType, values: dict[str, Any], named: frozenset[str], everything: bool
+        self, node: Node, node_type: NodeType, values: Mapping[str, Any], named: frozenset[str], everything: bool
     ) -> list[Finding]:
         assert node_type.validate is not None
         constants = {name: None if type(value) is Link else value for name, value in values.items()}
