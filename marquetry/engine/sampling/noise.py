@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 SEED_SPAN = 2**64
+TREE_DIGITS = 6  # the Brownian tree rounds levels to so many decimals
 
 
 def draw_noise(latent: Tensor, seed: int, batch_index: Sequence[int] | None = None) -> Tensor:
@@ -92,10 +93,12 @@ class NoiseSource:
         like = self._like
         tree = torchsde.BrownianTree(sigma_min, torch.zeros(like.shape), sigma_max, entropy=self._seed % SEED_SPAN)
 
+        first, last = (round(end, TREE_DIGITS) for end in (sigma_min, sigma_max))
+
         def increment(sigma: float, sigma_next: float) -> Tensor:
             low, high = sorted((sigma, sigma_next))
             sign = 1.0 if sigma < sigma_next else -1.0
-            moved: Tensor = tree(low, high)
+            moved: Tensor = tree(min(max(low, first), last), min(max(high, first), last))
             return moved.to(like) * (sign / math.sqrt(high - low))
 
         return increment

@@ -89,7 +89,10 @@ def dpmpp_2m_sde_heun(x: Tensor, trajectory: Trajectory, *, eta: float = 1.0, s_
 
 
 def dpmpp_3m_sde(x: Tensor, trajectory: Trajectory, *, eta: float = 1.0, s_noise: float = 1.0) -> Sampling:
-    """SDE-DPM-Solver++(3M): two previous estimates give the third order."""
+    """SDE-DPM-Solver++(3M): two previous estimates.
+
+    The weight of the second difference is the one of the authors' code, half of the interpolating polynomial's: the order stays 2.
+    """
     if trajectory.count < 1:
         return x
     flow, path = trajectory.is_flow, brownian_path(trajectory)

@@ -109,9 +109,10 @@ def _seeds(x: Tensor, trajectory: Trajectory, eta: float, s_noise: float, inner_
         start, end = half_log_snr(sigma, flow), half_log_snr(sigma_next, flow)
         h = end - start
         points = [*((part, from_half_log_snr(start + part * h, flow)) for part in inner_points), (1.0, sigma_next)]
+        ahead = x
         gathered: Tensor | float = 0.0  # the path's noise so far, in units of sigma
         reached, latest, latest_part = 0.0, first, 0.0
-        for part, inner in points:
+        for stage, (part, inner) in enumerate(points):
             span = part * h * (eta + 1)
             scale = alpha(inner, flow)
             ahead = x * (inner / sigma * math.exp(-part * h * eta)) + first * (scale * -math.expm1(-span))
@@ -123,7 +124,7 @@ def _seeds(x: Tensor, trajectory: Trajectory, eta: float, s_noise: float, inner_
                 passed = (part - reached) * h * eta
                 gathered = gathered * math.exp(-passed) + trajectory.noise.draw() * math.sqrt(-math.expm1(-2 * passed))
                 ahead = ahead + gathered * (inner * s_noise)
-            if part < 1.0:
+            if stage < len(inner_points):
                 latest = (yield DenoiseRequest(ahead, inner, step)).denoised
                 reached, latest_part = part, part
         x = ahead
