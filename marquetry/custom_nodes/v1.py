@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from marquetry.engine.errors import DeclarationError
+from marquetry.engine.outcome import ExecutionBlocker
 from marquetry.engine.schema import Input, Lane, NodeType, Output
 
 log = logging.getLogger(__name__)
@@ -88,7 +89,7 @@ def node_type_of(node_class: type, registration: Registration) -> NodeType:
         api_node=bool(getattr(node_class, "API_NODE", False)),
         aliases=_names(getattr(node_class, "SEARCH_ALIASES", ())),
         instance=node_class,
-        lazy_status=getattr(node_class, "check_lazy_status", None),
+        lazy_status=_lazy_status(node_class),
         fingerprint=getattr(node_class, "IS_CHANGED", None),
         validate=getattr(node_class, "VALIDATE_INPUTS", None),
         refresh=refresh,
@@ -208,19 +209,34 @@ def _claims(sections: Mapping[str, Any], hidden: Mapping[str, Any]) -> Callable[
 def _call(node_class: type, function: Any, declared: frozenset[str]) -> Callable[..., Any]:
     name = str(getattr(node_class, "FUNCTION", ""))
     accepted = _accepted(function, declared)
-    if accepted is None:
+    count = len(getattr(node_class, "RETURN_TYPES", ()))
 
-        def call(instance: Any, /, **inputs: Any) -> Any:
-            return getattr(instance, name)(**inputs)
-
-        return call
-
-    def call_with_known(instance: Any, /, **inputs: Any) -> Any:
-        if not inputs.keys() <= accepted:
+    def call(instance: Any, /, **inputs: Any) -> Any:
+        if accepted is not None and not inputs.keys() <= accepted:
             inputs = {key: value for key, value in inputs.items() if key in accepted}
-        return getattr(instance, name)(**inputs)
+        result = getattr(instance, name)(**inputs)
+        return _completed(result, count) if type(result) in (tuple, list) and len(result) < count else result
 
-    return call_with_known
+    return call
+
+
+def _completed(values: Sequence[Any], count: int) -> tuple[Any, ...]:
+    """Values that the class promises and does not give: whoever needs one says so, everybody else runs."""
+    missing = (ExecutionBlocker(f"the node before gave no value for its output {number}") for number in range(len(values), count))
+    return (*values, *missing)
+
+
+def _lazy_status(node_class: type) -> Callable[..., Any] | None:
+    """`check_lazy_status` as a function of the object, whether it was written as a method or not."""
+    status = getattr(node_class, "check_lazy_status", None)
+    if status is None or not isinstance(inspect.getattr_static(node_class, "check_lazy_status"), (staticmethod, classmethod)):
+        return status
+
+    def ask(instance: Any, /, **inputs: Any) -> Any:
+        return status(**inputs)
+
+    ask.__signature__ = inspect.signature(status)  # type: ignore[attr-defined]
+    return ask
 
 
 def _accepted(function: Any, declared: frozenset[str]) -> frozenset[str] | None:

@@ -68,7 +68,12 @@ def merge(node_type: NodeType, calls: Sequence[Sequence[Any] | ExecutionBlocker]
     if len(calls) == 1 and node_type.bare and type(calls[0]) is tuple and not node_type.outputs[0].is_list:
         return ([calls[0][0]],)
     slots: list[list[Any]] = []
-    for number, output in enumerate(node_type.outputs):
+    outputs = node_type.outputs
+    count = len(outputs)
+    if type(outputs) is not tuple:  # outputs that answer any index: there are as many as the node gives
+        count = max([count, *(len(call) for call in calls if not isinstance(call, ExecutionBlocker))])
+    for number in range(count):
+        output = outputs[number]
         values: list[Any] = []
         for given in calls:
             if isinstance(given, ExecutionBlocker):
