@@ -100,8 +100,8 @@ class ObjectInfo:
         foreign = self._foreign or {}
         more = sorted({choice.file_kind for node in foreign.values() for choice in node.file_choices} - set(self._kinds))
         listings = tuple(self._listing(kind) for kind in (*self._kinds, *more))
-        choices = tuple(tuple(map(str, choices())) for choices in self._choices)
-        changing = tuple(encode(describe(refresh(), self.folders)) for refresh in self._changing)
+        choices = tuple(_outcome(choices) for choices in self._choices)
+        changing = tuple(_outcome(lambda refresh=refresh: encode(describe(refresh(), self.folders))) for refresh in self._changing)
         return self._revision, listings, choices, changing, tuple(bytes(node.object_info) for node in foreign.values())
 
     def _listing(self, kind: str) -> object:
@@ -115,8 +115,11 @@ class ObjectInfo:
     def _make(self) -> Description:
         entries: dict[str, bytes] = {}
         for id, node_type in self.registry.items():
-            current = node_type if node_type.refresh is None else node_type.refresh()
-            entries[id] = encode(describe(current, self.folders))
+            try:
+                current = node_type if node_type.refresh is None else node_type.refresh()
+                entries[id] = encode(describe(current, self.folders))
+            except Exception as error:  # the code of packs
+                logger.warning("the node type %s can't be described: %s", id, error)
         for id, node in (self._foreign or {}).items():
             entries[id] = self._listed_anew(node)
         text = b"{" + b",".join(encode(id) + b":" + entry for id, entry in entries.items()) + b"}"
@@ -135,6 +138,14 @@ class ObjectInfo:
     def _input_files(self) -> list[str]:
         folder = self.folders.input
         return sorted(path.name for path in folder.iterdir() if path.is_file() and not path.name.startswith(".")) if folder.is_dir() else []
+
+
+def _outcome(ask: Callable[[], Any]) -> str:
+    """What the code of a pack answers, as text to compare; what it raises is an answer too."""
+    try:
+        return str(ask())
+    except Exception as error:
+        return repr(error)
 
 
 def _remembered(kept: Path) -> dict[str, NodeDescription]:

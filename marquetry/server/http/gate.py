@@ -19,6 +19,7 @@ from marquetry.server.http.routes import Handler
 
 logger = logging.getLogger("marquetry.server.requests")
 REQUEST_ID = "X-Request-ID"
+ID = web.RequestKey("id", str)
 SOUND_ID = re.compile(r"[A-Za-z0-9._:/+=-]{1,128}")
 CODES: Mapping[int, str] = {
     400: "invalid_request",
@@ -56,7 +57,7 @@ class Gate:
         started = time.perf_counter()
         given = request.headers.get(REQUEST_ID, "")
         request_id = given if SOUND_ID.fullmatch(given) else uuid.uuid4().hex
-        request["id"] = request_id
+        request[ID] = request_id
         response: web.StreamResponse
         try:
             self.guard.check(request)
@@ -85,7 +86,7 @@ class Gate:
         for name, value in self._headers.items():
             if name not in headers:
                 headers[name] = value
-        headers[REQUEST_ID] = request.get("id", "")
+        headers[REQUEST_ID] = request.get(ID, "")
 
 
 def _told(request: web.Request, error: web.HTTPException) -> web.StreamResponse:
