@@ -21,6 +21,7 @@ from marquetry.engine.events import (
     NodeText,
 )
 from marquetry.server.jobs.job import JobError, JobState, NodePhase, NodeState
+from marquetry.server.jobs.plain import plain, plain_tree
 
 RUNNING, FINISHED, FAILED, SKIPPED = (str(phase) for phase in (NodePhase.RUNNING, NodePhase.FINISHED, NodePhase.FAILED, NodePhase.SKIPPED))
 
@@ -36,7 +37,7 @@ class Record(msgspec.Struct, array_like=True):
     current_step: str = ""
 
 
-_encoder = msgspec.msgpack.Encoder()
+_encoder = msgspec.msgpack.Encoder(enc_hook=plain)
 _decoder = msgspec.msgpack.Decoder(Record)
 
 
@@ -94,7 +95,12 @@ class JobView:
 
     def encode(self) -> bytes:
         """The record for the database."""
-        return _encoder.encode(Record(self.outputs, self.nodes, self.messages, self.error, self.progress, self.current_step))
+        record = Record(self.outputs, self.nodes, self.messages, self.error, self.progress, self.current_step)
+        try:
+            return _encoder.encode(record)
+        except Exception:  # a node shows something that no encoder takes
+            record.outputs = plain_tree(self.outputs)
+            return _encoder.encode(record)
 
     def _started(self, event: JobStarted) -> None:
         self.messages.append(("execution_start", {"prompt_id": self.job_id, "timestamp": event.time_ms}))
