@@ -108,8 +108,8 @@ async def test_steps_are_told_and_the_last_one_is_never_left_out(peer: Peer) -> 
 
 async def test_previews_come_as_the_client_understands_them(peer: Peer) -> None:
     plain, knowing = await peer.socket("ann"), await peer.socket("bob", supports_preview_metadata=True)
-    await plain.ended(await peer.submit(linked("Steps", count=1, previews=True), "ann"))
-    prompt_id = await peer.submit(linked("Steps", count=1, previews=True), "bob")
+    await plain.ended(await peer.submit(linked("Steps", count=3, previews=True), "ann"))
+    prompt_id = await peer.submit(linked("Steps", count=4, previews=True), "bob")
     await knowing.ended(prompt_id)
     kind, rest = plain.frames[0]
     assert kind == 1 and struct.unpack(">I", rest[:4])[0] in (1, 2)

@@ -21,13 +21,14 @@ PERIOD_S = 1 / 30
 class _Run:
     """What a client was told, and is still to be told, of one job."""
 
-    __slots__ = ("changed", "error_told", "executing", "previews", "progress", "running", "told")
+    __slots__ = ("changed", "error_told", "executing", "previews", "progress", "running", "shown", "told")
 
     def __init__(self) -> None:
         self.running: dict[str, dict[str, Any]] = {}
         self.changed: dict[str, dict[str, Any]] = {}
         self.progress: dict[str, events.NodeProgress] = {}
         self.previews: dict[str, events.NodeProgress] = {}
+        self.shown: set[str] = set()  # nodes of which a preview was sent
         self.executing: events.NodeStarted | None = None
         self.told = False
         self.error_told = False
@@ -148,7 +149,9 @@ class Translator:
         last = run.progress.pop(event.node_id, None)
         if last is not None:
             frames.append(messages.progress(last))
-        run.previews.pop(event.node_id, None)
+        preview = run.previews.pop(event.node_id, None)
+        if preview is not None and event.node_id not in run.shown:
+            frames.append(self._preview(preview))
         known = run.running.pop(event.node_id, None)
         if known is not None:
             total = known["max"]
@@ -180,7 +183,8 @@ class Translator:
         for event in run.progress.values():
             frames.append(messages.progress(event))
         for event in run.previews.values():
-            frames.append(messages.preview_frame(event, with_metadata=bool(self.features.get("supports_preview_metadata"))))
+            frames.append(self._preview(event))
+            run.shown.add(event.node_id)
         if run.changed or always:
             nodes = run.changed if self.deltas_only else {**run.changed, **run.running}
             frames.append(self._state(job_id, nodes))
@@ -188,6 +192,9 @@ class Translator:
         run.changed = {}
         run.progress = {}
         run.previews = {}
+
+    def _preview(self, event: events.NodeProgress) -> bytes:
+        return messages.preview_frame(event, with_metadata=bool(self.features.get("supports_preview_metadata")))
 
     def _state(self, job_id: str, nodes: Mapping[str, dict[str, Any]]) -> str:
         if self.deltas_only:
