@@ -21,6 +21,7 @@ Denoiser = Callable[[Tensor, float], Tensor]
 
 VARIANCE_EXPLODING = DiscreteSampling.scaled_linear()
 FLOW = FlowSampling(1.0)
+CPU = torch.device("cpu")
 TINY_FORMAT = LatentFormat(channels=4, scale_factor=0.25, rgb_factors=((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0), (0.0, 0.0, 0.0)))
 
 
@@ -97,7 +98,7 @@ class GaussianModel:
 
     sampling: ModelSampling = VARIANCE_EXPLODING
     latent_format: LatentFormat = TINY_FORMAT
-    device: torch.device = torch.device("cpu")
+    device: torch.device = CPU
     dtype: torch.dtype = torch.float32
     options: Mapping[str, Any] = field(default_factory=dict)
     deviation: float = 0.5

@@ -175,10 +175,20 @@ def test_cfg_pp_without_guidance_is_the_plain_sampler(guided: str, plain: str) -
     torch.testing.assert_close(sample(guided, x, levels, toy_denoiser), sample(plain, x, levels, toy_denoiser))
 
 
-def test_cfg_pp_takes_its_noise_from_the_unconditional_estimate() -> None:
-    x = torch.full((1, 1, 1, 1), 4.0, dtype=torch.float64)
-    result = sample("euler_cfg_pp", x, [4.0, 1.0], lambda at, sigma: at * 0 + 3.0, unconditional=lambda at, sigma: at * 0 + 1.0)
-    assert result.item() == pytest.approx(3.0 + (4.0 - 1.0) / 4.0 * 1.0)
+@pytest.mark.parametrize("flow", [False, True])
+@pytest.mark.parametrize("name", ["euler_cfg_pp", "dpmpp_2m_cfg_pp", "res_multistep_cfg_pp", "gradient_estimation_cfg_pp"])
+def test_cfg_pp_joins_the_guided_estimate_with_the_noise_of_the_unconditional_one(name: str, flow: bool) -> None:
+    x, sigma, sigma_next = torch.full((1, 1, 1, 1), 4.0, dtype=torch.float64), 0.8, 0.4
+    result = sample(
+        name,
+        x,
+        [sigma, sigma_next],
+        lambda at, level: at * 0 + 3.0,
+        unconditional=lambda at, level: at * 0 + 1.0,
+        sampling=FLOW if flow else VARIANCE_EXPLODING,
+    )
+    scale, scale_next = (1 - sigma, 1 - sigma_next) if flow else (1.0, 1.0)
+    assert result.item() == pytest.approx(scale_next * 3.0 + (4.0 - scale * 1.0) / sigma * sigma_next)
 
 
 def test_on_even_steps_ipndm_and_its_variable_form_are_one() -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from marquetry.engine.sampling.sampler import DenoiseRequest, Sampling, Trajectory
 from marquetry.engine.sampling.samplers.euler import toward
-from marquetry.engine.sampling.snr import ancestral_step, from_half_log_snr, half_log_snr
+from marquetry.engine.sampling.snr import alpha, ancestral_step, from_half_log_snr, half_log_snr
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -43,18 +43,19 @@ def dpmpp_2s_ancestral(x: Tensor, trajectory: Trajectory, *, eta: float = 1.0, s
 
 def dpmpp_2s_ancestral_cfg_pp(x: Tensor, trajectory: Trajectory, *, eta: float = 1.0, s_noise: float = 1.0) -> Sampling:
     """The same with CFG++ (Chung et al. 2024): noise is taken along the unconditional estimate."""
+    flow = trajectory.is_flow
     for step, sigma, sigma_next in trajectory.steps():
         first = yield DenoiseRequest(x, sigma, step, uncond=True)
-        part = ancestral_step(sigma, sigma_next, eta)
+        part = ancestral_step(sigma, sigma_next, eta, flow)
         if part.down == 0.0:
             x = first.denoised
         else:
-            middle = math.sqrt(sigma * part.down)
-            shifted = x + (first.denoised - first.unguided)
+            middle = _middle(sigma, part.down, flow)
+            shifted = x + (first.denoised - first.unguided) * alpha(sigma, flow)
             second = yield DenoiseRequest(toward(shifted, first.denoised, middle / sigma), middle, step, uncond=True)
             x = toward(shifted, second.denoised, part.down / sigma)
         if part.up > 0.0:
-            x = x + trajectory.noise.draw() * (s_noise * part.up)
+            x = x * part.scale + trajectory.noise.draw() * (s_noise * part.up)
     return x
 
 
@@ -83,7 +84,7 @@ def dpmpp_2m_cfg_pp(x: Tensor, trajectory: Trajectory) -> Sampling:
             x = answer.denoised
         else:
             kept = sigma_next / sigma
-            x = answer.denoised + (x - answer.unguided) * kept
+            x = toward(x, answer.unguided, kept) + (answer.denoised - answer.unguided) * alpha(sigma_next, trajectory.is_flow)
             if previous is not None:
                 ratio = math.log(sigmas[step - 1] / sigma) / math.log(sigma / sigma_next)
                 x = x + (answer.denoised - previous) * ((1.0 - kept) / (2 * ratio))

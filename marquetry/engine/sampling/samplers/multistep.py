@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from marquetry.engine.sampling.sampler import DenoiseRequest, Sampling, Trajectory
 from marquetry.engine.sampling.samplers.euler import toward
-from marquetry.engine.sampling.snr import ancestral_step
+from marquetry.engine.sampling.snr import alpha, ancestral_step
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -27,14 +27,16 @@ def _res(x: Tensor, trajectory: Trajectory, eta: float, s_noise: float, cfg_pp: 
         if part.down == 0.0:
             x = answer.denoised
         elif previous is None:
-            x = answer.denoised + (x - noiseward) * (part.down / sigma)
+            x = toward(x, noiseward, part.down / sigma)
+            x = x + (answer.denoised - noiseward) * alpha(part.down, trajectory.is_flow) if cfg_pp else x
         else:
             h = math.log(sigma / part.down)
             span = math.log(previous_down / sigmas[step - 1]) / h  # from this estimate back to the previous one, in steps of h
             phi_1 = -math.expm1(-h) / h
             phi_2 = (1.0 - phi_1) / h
             aim = noiseward + (previous - noiseward) * (phi_2 / (span * phi_1))
-            x = toward(x + (answer.denoised - noiseward) if cfg_pp else x, aim, part.down / sigma)
+            x = x + (answer.denoised - noiseward) * alpha(sigma, trajectory.is_flow) if cfg_pp else x
+            x = toward(x, aim, part.down / sigma)
         if part.up > 0.0:
             x = x * part.scale + trajectory.noise.draw() * (s_noise * part.up)
         previous, previous_down = noiseward, part.down
@@ -66,11 +68,13 @@ def gradient_estimation(x: Tensor, trajectory: Trajectory, *, ge_gamma: float = 
     previous: Tensor | None = None
     for step, sigma, sigma_next in trajectory.steps():
         answer = yield DenoiseRequest(x, sigma, step, uncond=cfg_pp)
-        direction = (x - (answer.unguided if cfg_pp else answer.denoised)) / sigma
+        noiseward = answer.unguided if cfg_pp else answer.denoised
+        direction = (x - noiseward) / sigma
         if sigma_next == 0.0:
             x = answer.denoised
         else:
-            x = answer.denoised + direction * sigma_next if cfg_pp else x + direction * (sigma_next - sigma)
+            x = x + direction * (sigma_next - sigma)
+            x = x + (answer.denoised - noiseward) * alpha(sigma_next, trajectory.is_flow) if cfg_pp else x
             if previous is not None:
                 x = x + (direction - previous) * ((ge_gamma - 1.0) * (sigma_next - sigma))
         previous = direction
