@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 HUGGINGFACE_URL = "https://huggingface.co"
 CIVITAI_URL = "https://civitai.com"
 MAX_ANSWER_BYTES = 4 * 2**20
-NAME_PART = re.compile(r"^[\w.\-]+$")
+NAME_PART = re.compile(r"^(?!\.+$)[\w.\-]+$")
 CIVITAI_KINDS: Mapping[str, str] = {
     "Checkpoint": "checkpoints",
     "LORA": "loras",

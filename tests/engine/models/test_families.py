@@ -1,11 +1,12 @@
 """Families: recognised from headers alone, and loaded bit for bit from every layout."""
 
+import copy
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from marquetry.engine.errors import ModelFormatError
 from marquetry.engine.folders import Folders
@@ -40,26 +41,40 @@ def library(tmp_path: Path) -> ModelLibrary:
     return ModelLibrary(folders, device="cpu", budget_bytes=2**30)
 
 
+def twin(network: nn.Module, resident: Any) -> Any:
+    """A network of the reference's own class and configuration on the very tensors that are resident, which must be the reference's.
+
+    The same memory, since kernels may round otherwise where memory is aligned otherwise.
+    """
+    held = resident.state_dict()
+    assert_same({name: held[name] for name in network.state_dict()}, network.state_dict())
+    copied = copy.deepcopy(network)
+    copied.load_state_dict({name: held[name] for name in network.state_dict()}, assign=True)
+    return copied
+
+
 def denoised(made: Networks, model: Any, embedding: Tensor) -> Tensor:
     """What diffusers' own network gives for the model's noise levels."""
-    unet: Any = made.unet
-    output = unet(model.sampling.scale_input(LATENT, SIGMA), model.sampling.timestep(SIGMA), encoder_hidden_states=embedding).sample
+    with model.resident.use() as resident, torch.no_grad():
+        unet = twin(made.unet, resident)
+        output = unet(model.sampling.scale_input(LATENT, SIGMA), model.sampling.timestep(SIGMA), encoder_hidden_states=embedding).sample
     expected: Tensor = model.sampling.to_denoised(LATENT, SIGMA, output)
     return expected
 
 
 def assert_equals_networks(made: Networks, model: Any, clip: Any, vae: Any, clip_layer: int = -1) -> None:
-    text, autoencoder = (network for network in (made.text_encoder, made.vae))
+    with clip.resident.use() as text, vae.resident.use() as autoencoder:
+        encoder, decoder = twin(made.text_encoder, text), twin(made.vae, autoencoder)
     ids = torch.tensor([[token for token, _ in clip.tokenize("a red house").chunks[0]]])
-    hidden: Any = text(ids, output_hidden_states=True).hidden_states
-    last: Any = text.final_layer_norm
+    with torch.no_grad():
+        hidden = encoder.final_layer_norm(encoder(ids, output_hidden_states=True).hidden_states[clip_layer])
+        pictures, latents = decoder.decode(LATENT).sample, decoder.encode(PICTURE.movedim(-1, 1) * 2 - 1).latent_dist.mean
     encoded = clip.encode("a red house").embedding
-    assert torch.equal(encoded, last(hidden[clip_layer]))
+    assert torch.equal(encoded, hidden)
     values = model.conditioning(encoded, {}, batch=2, latent_shape=(2, 4, 8, 8))
     assert torch.equal(model.denoise(LATENT, SIGMA, values), denoised(made, model, encoded.expand(2, -1, -1)))
-    decoder: Any = autoencoder
-    assert torch.equal(vae.decode(LATENT), ((decoder.decode(LATENT).sample + 1) / 2).clamp(0, 1).movedim(1, -1))
-    assert torch.equal(vae.encode(PICTURE), decoder.encode(PICTURE.movedim(-1, 1) * 2 - 1).latent_dist.mean)
+    assert torch.equal(vae.decode(LATENT), ((pictures + 1) / 2).clamp(0, 1).movedim(1, -1))
+    assert torch.equal(vae.encode(PICTURE), latents)
 
 
 @pytest.mark.parametrize("name", FAMILIES)
@@ -107,20 +122,21 @@ def test_torch_checkpoint_equals_its_networks_bit_for_bit(library: ModelLibrary,
 
 @pytest.mark.parametrize("name", FAMILIES)
 def test_original_names_are_those_that_diffusers_reads(name: FamilyName) -> None:
-    from diffusers.loaders.single_file_utils import convert_ldm_unet_checkpoint, convert_ldm_vae_checkpoint, convert_open_clip_checkpoint
+    from diffusers.loaders import single_file_utils
 
     made = networks(name)
     checkpoint = original_checkpoint(made)
     unet: Any = made.unet
     vae: Any = made.vae
+    published: Any = single_file_utils
 
-    as_unet = convert_ldm_unet_checkpoint(dict(checkpoint), dict(unet.config))
-    as_vae = convert_ldm_vae_checkpoint(dict(checkpoint), dict(vae.config))
+    as_unet = published.convert_ldm_unet_checkpoint(dict(checkpoint), dict(unet.config))
+    as_vae = published.convert_ldm_vae_checkpoint(dict(checkpoint), dict(vae.config))
 
     assert_same(as_unet, made.unet.state_dict())
     assert_same({key: value.reshape(made.vae.state_dict()[key].shape) for key, value in as_vae.items()}, made.vae.state_dict())
     if name == "sd2":
-        as_text = convert_open_clip_checkpoint(made.text_encoder, dict(checkpoint), prefix="cond_stage_model.model.")
+        as_text = published.convert_open_clip_checkpoint(made.text_encoder, dict(checkpoint), prefix="cond_stage_model.model.")
         read = {key.removeprefix("text_model."): value for key, value in as_text.items()}
         wanted = made.text_encoder.state_dict()
         assert_same({key: value for key, value in read.items() if key in wanted}, {key: wanted[key] for key in read if key in wanted})
