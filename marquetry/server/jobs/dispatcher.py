@@ -21,7 +21,7 @@ from marquetry.server.jobs.graph_memory import GraphMemory
 from marquetry.server.jobs.job import JobState
 from marquetry.server.jobs.lease import Heartbeat, Held, Leased, LeaseRequest, Loss, Lost, lease_jobs, lose_leases, renew_leases
 from marquetry.server.jobs.live import Live, ended
-from marquetry.server.jobs.message import JobQueued, JobRequeued, QueueChanged
+from marquetry.server.jobs.message import JobQueued, JobRequeued, PackMessage, QueueChanged
 from marquetry.server.jobs.queue import Finish, Inserted, NewJob, finish_jobs, insert_jobs
 from marquetry.server.jobs.workers.worker import Worker, WorkerListener
 
@@ -126,7 +126,10 @@ class Dispatcher:
 
     def listener(self, worker: Worker) -> WorkerListener:
         """Who hears of a worker."""
-        return WorkerListener(self._hear, lambda reason: self._lost_worker(worker, reason), self.offer)
+        return WorkerListener(self._hear, lambda reason: self._lost_worker(worker, reason), self.offer, self._say)
+
+    def _say(self, name: str, data: bytes, client_id: str | None) -> None:
+        self._feed.publish(PackMessage(name=name, data=data, to=client_id))
 
     def _hear(self, events: Sequence[AnyEvent]) -> None:
         start = 0

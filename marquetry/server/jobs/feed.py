@@ -6,7 +6,7 @@ import time
 from collections import deque
 from collections.abc import Iterable, Sequence
 
-from marquetry.server.jobs.message import FeedEvent, FeedMessage, Gap, QueueChanged
+from marquetry.server.jobs.message import FeedEvent, FeedMessage, Gap, PackMessage, QueueChanged
 from marquetry.server.jobs.subscription import Subscription
 
 
@@ -78,7 +78,9 @@ class Feed:
                 del groups[key]
 
     def _listeners(self, event: FeedEvent, owner: str, client_id: str) -> list[set[Subscription]]:
-        if isinstance(event, (QueueChanged, Gap)):
+        if isinstance(event, PackMessage) and event.to is not None:
+            return [self._everything, self._by_client.get(event.to, set())]
+        if isinstance(event, (QueueChanged, PackMessage, Gap)):
             return [self._everything, *self._by_client.values(), *self._by_job.values(), *self._by_owner.values()]
         found = [self._everything] if self._everything else []
         if self._by_job and (group := self._by_job.get(event.job_id)):

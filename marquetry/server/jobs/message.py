@@ -26,11 +26,19 @@ class QueueChanged(msgspec.Struct, frozen=True, tag=True, kw_only=True, gc=False
     remaining: int
 
 
+class PackMessage(msgspec.Struct, frozen=True, tag=True, kw_only=True, gc=False):
+    """What a node pack tells clients on its own account. `data` is JSON; without `to`, it is for every client."""
+
+    name: str
+    data: bytes
+    to: str | None = None
+
+
 class Gap(msgspec.Struct, frozen=True, tag=True, kw_only=True, gc=False):
     """Messages are missing here: read the state of your jobs anew, then go on."""
 
 
-FeedEvent: TypeAlias = AnyEvent | JobQueued | JobRequeued | QueueChanged | Gap
+FeedEvent: TypeAlias = AnyEvent | JobQueued | JobRequeued | QueueChanged | PackMessage | Gap
 
 
 class FeedMessage:

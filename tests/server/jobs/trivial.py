@@ -20,7 +20,7 @@ from marquetry.engine.graph import Graph
 from marquetry.engine.outcome import NodeOutput
 from marquetry.engine.registry import Registry
 from marquetry.engine.schema import NodeType
-from marquetry.server.jobs.workers.engine import EngineParts
+from marquetry.server.jobs.workers.parts import EngineParts
 
 FACTORY = "tests.server.jobs.trivial:build_engine"
 

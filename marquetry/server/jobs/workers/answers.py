@@ -15,7 +15,7 @@ from marquetry.engine.graph import Graph
 from marquetry.engine.registry import describe as object_info
 from marquetry.engine.schema import NodeType
 from marquetry.engine.validation import validate as check
-from marquetry.server.jobs.workers.engine import EngineParts
+from marquetry.server.jobs.workers.parts import EngineParts
 from marquetry.server.jobs.workers.worker import Description, FileChoices, NodeDescription, ProblemReply, ValidationReply
 
 LIBRARIES = ("torch", "diffusers", "transformers", "numpy", "pillow")
@@ -30,7 +30,7 @@ def describe(parts: EngineParts) -> Description:
             nodes.append(_describe(node_type, parts))
         except Exception as error:  # the code of packs
             failed[node_type.id] = f"can't be described: {error}"
-    return Description(tuple(nodes), failed)
+    return Description(tuple(nodes), failed, dict(parts.web_directories))
 
 
 def _describe(node_type: NodeType, parts: EngineParts) -> NodeDescription:

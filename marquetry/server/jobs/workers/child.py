@@ -21,7 +21,7 @@ import uvloop
 from marquetry.engine.errors import EngineError
 from marquetry.engine.events import AnyEvent, JobFinished, NodeProgress
 from marquetry.server.jobs.workers import answers, wire
-from marquetry.server.jobs.workers.engine import EngineParts, build_from
+from marquetry.server.jobs.workers.parts import EngineParts, build_from
 from marquetry.server.jobs.workers.relay import Relay
 from marquetry.server.jobs.workers.runner import Runner
 from marquetry.server.jobs.workers.worker import WorkerStats
@@ -81,6 +81,7 @@ class Conversation(asyncio.Protocol):
 
     def engine_built(self, parts: EngineParts) -> None:
         self._runner = Runner(parts, self._relay.add)
+        parts.voice.speak_through(self.say)
         self._transport.write(wire.pack(wire.Ready()))
 
     def engine_warm(self) -> None:
@@ -90,6 +91,10 @@ class Conversation(asyncio.Protocol):
     def engine_broken(self, message: str) -> None:
         self._transport.write(wire.pack(wire.Broken(message)))
         self._transport.close()
+
+    def say(self, name: str, data: bytes, client_id: str | None) -> None:
+        """Tell clients something on behalf of a pack; from any thread."""
+        self._loop.call_soon_threadsafe(self._transport.write, wire.pack(wire.Said(name, data, client_id)))
 
     # Events
 

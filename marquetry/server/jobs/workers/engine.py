@@ -1,41 +1,95 @@
-"""EngineParts: what a worker is made of, and how it is built from plain options, in whichever process."""
+"""The engine of an installation: its folders, all built-in nodes, its packs, its models and its cache, made from the settings."""
 
 from __future__ import annotations
 
 import importlib
 import logging
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
+import marquetry.nodes
+from marquetry.engine.cache import ResultCache
 from marquetry.engine.context import Services
+from marquetry.engine.disk_store import DiskStore
 from marquetry.engine.execution.executor import Executor
+from marquetry.engine.folders import Folders
+from marquetry.engine.graph import GraphLimits
 from marquetry.engine.registry import Registry
-from marquetry.server.jobs.errors import WorkerFailed
+from marquetry.server.data_folders import folders_of
+from marquetry.server.jobs.workers.parts import EngineParts
+from marquetry.server.jobs.workers.voice import Voice
+from marquetry.server.settings import HIDDEN, Settings
+
+if TYPE_CHECKING:
+    from marquetry.engine.models.library import ModelLibrary
 
 logger = logging.getLogger(__name__)
-DEFAULT = "marquetry.server.jobs.workers.engine:build_engine"
+FACTORY = "marquetry.server.jobs.workers.engine:build_engine"
+WARM = ("diffusers", "transformers")
 
 
-@dataclass(frozen=True)
-class EngineParts:
-    """An executor with its node types. `failed_packs` says why packs are missing; `warm_up` imports what jobs will need."""
-
-    registry: Registry
-    services: Services
-    executor: Executor
-    failed_packs: Mapping[str, str] = field(default_factory=dict)
-    warm_up: Callable[[], None] = lambda: None
+def options_of(settings: Settings) -> dict[str, Any]:
+    """The settings as plain values for a child process. Secrets are not among them: an engine needs none."""
+    return {name: value for name, value in settings.shown().items() if value != HIDDEN}
 
 
-def build_from(factory: str, options: Mapping[str, Any]) -> EngineParts:
-    """Call the factory that `module:function` names. Raises WorkerFailed."""
-    module, _, name = factory.partition(":")
-    try:
-        build = getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise WorkerFailed(f"the engine factory '{factory}' can't be found: {error}") from error
-    parts = build(options)
-    if not isinstance(parts, EngineParts):
-        raise WorkerFailed(f"the engine factory '{factory}' gave no EngineParts")
-    return parts
+def build_engine(options: Mapping[str, Any]) -> EngineParts:
+    """The engine that `options_of` some settings describe."""
+    from marquetry.engine.models.library import ModelLibrary, add_builtin_models
+
+    settings = Settings(**options)
+    folders = folders_of(settings)
+    folders.create()
+    add_builtin_models(folders)
+    registry = Registry()
+    registry.scan(marquetry.nodes)
+    models = ModelLibrary(folders, device=None if settings.device == "auto" else settings.device)
+    services = Services(folders, models, settings.preview_size)
+    voice = Voice()
+    failed, web_directories = _load_packs(settings, folders, registry, models, voice)
+    store = DiskStore(settings.data / "cache" / "results", settings.cache_disk_bytes) if settings.cache_disk_bytes else None
+    executor = Executor(
+        registry,
+        services,
+        ResultCache(settings.cache_memory_bytes, store),
+        limits=GraphLimits(nodes=settings.limits.graph_nodes, expanded_nodes=settings.limits.expansion_nodes),
+        numerics=_numerics(models),
+    )
+    return EngineParts(registry, services, executor, failed, web_directories, _warm_up, voice)
+
+
+def _load_packs(
+    settings: Settings, folders: Folders, registry: Registry, models: ModelLibrary, voice: Voice
+) -> tuple[dict[str, str], dict[str, str]]:
+    """Why packs are missing, and where the scripts of the others are."""
+    if not settings.custom_nodes:
+        return {}, {}
+    from marquetry.custom_nodes.host import load_packs
+    from marquetry.custom_nodes.installation import Installation
+
+    options = {"preview_method": settings.preview_method, "disable_metadata": settings.disable_metadata}
+    installation = Installation(folders, registry, send=voice.say, models=models, device=str(models.device), options=options)
+    failed: dict[str, str] = {}
+    for report in load_packs(registry, folders, installation=installation, allowed=settings.custom_nodes_allowed):
+        if report.error is not None:
+            failed[report.name] = report.error
+            logger.error("the node pack %s could not be loaded: %s", report.name, report.error)
+        for name, reason in report.skipped.items():
+            failed[f"{report.name}: {name}"] = reason
+    return failed, dict(installation.web_directories)
+
+
+def _numerics(models: ModelLibrary) -> str:
+    """What results of the accelerator depend on beside their inputs."""
+    import torch
+
+    return f"{models.device.type} torch {torch.__version__}"
+
+
+def _warm_up() -> None:
+    """Import what the first job would wait for."""
+    for name in WARM:
+        try:
+            importlib.import_module(name)
+        except Exception:  # a broken library fails the jobs that need it, not the worker
+            logger.exception("%s can't be imported", name)

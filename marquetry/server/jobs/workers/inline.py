@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from marquetry.engine.graph import Graph
 from marquetry.server.jobs.errors import WorkerUnavailable
 from marquetry.server.jobs.workers import answers
-from marquetry.server.jobs.workers.engine import EngineParts
+from marquetry.server.jobs.workers.parts import EngineParts
 from marquetry.server.jobs.workers.relay import Relay
 from marquetry.server.jobs.workers.runner import Runner
 from marquetry.server.jobs.workers.worker import Description, Task, ValidationReply, WorkerListener, WorkerStats
@@ -44,6 +44,8 @@ class InlineWorker:
             logger.exception("the engine of worker %s can't be built", self.name)
             return
         self._runner = Runner(parts, relay.add)
+        loop = asyncio.get_running_loop()
+        parts.voice.speak_through(lambda name, data, client_id: loop.call_soon_threadsafe(listener.said, name, data, client_id))
         listener.changed()
         await asyncio.to_thread(parts.warm_up)
         self._warm = True

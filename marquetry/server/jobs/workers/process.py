@@ -141,6 +141,8 @@ class ProcessWorker:
             self._listener.events(message.events)
         elif isinstance(message, wire.Answer | wire.Refusal):
             self._answered(message)
+        elif isinstance(message, wire.Said):
+            self._listener.said(message.name, message.data, message.client_id)
         elif isinstance(message, wire.Ready):
             self._ready, self._ready_s, self._broken = True, time.monotonic(), ""
             self._listener.changed()

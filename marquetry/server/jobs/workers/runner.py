@@ -11,7 +11,7 @@ import orjson
 from marquetry.engine.errors import EngineError
 from marquetry.engine.events import JobFinished, Listener
 from marquetry.engine.graph import Graph
-from marquetry.server.jobs.workers.engine import EngineParts
+from marquetry.server.jobs.workers.parts import EngineParts
 from marquetry.server.jobs.workers.worker import Task
 
 KEPT_GRAPHS = 64

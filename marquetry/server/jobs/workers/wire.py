@@ -66,6 +66,14 @@ class Events(msgspec.Struct, tag=True, array_like=True, frozen=True):
     events: list[AnyEvent]
 
 
+class Said(msgspec.Struct, tag=True, array_like=True, frozen=True):
+    """To the server: what a node pack tells clients. `data` is JSON."""
+
+    name: str
+    data: bytes
+    client_id: str | None
+
+
 class Answer(msgspec.Struct, tag=True, array_like=True, frozen=True):
     """To the server: the answer of that number, a struct of its own as MessagePack."""
 
@@ -82,7 +90,7 @@ class Refusal(msgspec.Struct, tag=True, array_like=True, frozen=True):
 
 
 ToChild: TypeAlias = Begin | Run | Cancel | Ask | Stop
-ToServer: TypeAlias = Ready | Warm | Broken | Events | Answer | Refusal
+ToServer: TypeAlias = Ready | Warm | Broken | Events | Said | Answer | Refusal
 
 _encoder = msgspec.msgpack.Encoder(enc_hook=plain)
 to_child: msgspec.msgpack.Decoder[ToChild] = msgspec.msgpack.Decoder(ToChild)

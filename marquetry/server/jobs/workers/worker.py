@@ -42,10 +42,11 @@ class NodeDescription(msgspec.Struct, frozen=True):
 
 
 class Description(msgspec.Struct, frozen=True):
-    """All node types of a worker, and the packs that could not be loaded with the reason."""
+    """All node types of a worker, the packs that could not be loaded with the reason, and the folders with scripts of those that were."""
 
     nodes: tuple[NodeDescription, ...]
     failed_packs: dict[str, str] = {}
+    web_directories: dict[str, str] = {}
 
 
 class ProblemReply(msgspec.Struct, frozen=True):
@@ -88,12 +89,13 @@ class WorkerListener:
     """Who hears of a worker, all calls in the event loop. `events` come in order per job; a batch may mix jobs.
 
     `lost` says why the worker lost all its jobs; it is called once per crash, before the worker starts again.
-    `changed` is called when the worker becomes ready or warm.
+    `changed` is called when the worker becomes ready or warm; `said` with what a node pack tells clients: name, JSON, and to whom.
     """
 
     events: Callable[[Sequence[AnyEvent]], None]
     lost: Callable[[str], None]
     changed: Callable[[], None]
+    said: Callable[[str, bytes, str | None], None]
 
 
 class Worker(Protocol):
