@@ -172,6 +172,6 @@ class ProcessWorker:
         self._asked[number] = future
         self._link.send(wire.Ask(number, question, body))
         try:
-            return msgspec.msgpack.decode(await future, type=reply)
+            return wire.decode(await future, reply)
         finally:
             self._asked.pop(number, None)

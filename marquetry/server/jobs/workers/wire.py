@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 import msgspec
 
 from marquetry.engine.events import AnyEvent, NodeFailed, NodeFinished
 from marquetry.server.jobs.plain import plain, plain_tree
-from marquetry.server.jobs.workers.worker import Task
+from marquetry.server.jobs.workers.worker import Description, Task
 
+Reply = TypeVar("Reply")
 LENGTH = struct.Struct("<I")
 
 
@@ -75,7 +76,7 @@ class Said(msgspec.Struct, tag=True, array_like=True, frozen=True):
 
 
 class Answer(msgspec.Struct, tag=True, array_like=True, frozen=True):
-    """To the server: the answer of that number, a struct of its own as MessagePack."""
+    """To the server: the answer of that number, a struct of its own."""
 
     number: int
     body: bytes
@@ -109,8 +110,13 @@ def pack(message: ToChild | ToServer) -> bytes:
 
 
 def encode(answer: Any) -> bytes:
-    """The body of an answer."""
-    return _encoder.encode(answer)
+    """The body of an answer. A description is JSON, since it is made of JSON."""
+    return msgspec.json.encode(answer) if isinstance(answer, Description) else _encoder.encode(answer)
+
+
+def decode(body: bytes, type: type[Reply]) -> Reply:
+    """The inverse of `encode`."""
+    return msgspec.json.decode(body, type=type) if type is Description else msgspec.msgpack.decode(body, type=type)
 
 
 class Frames:
