@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeAlias
 from weakref import WeakKeyDictionary, ref
 
-from marquetry.engine.models.adapters.staging import STAGE
+from marquetry.engine.models.adapters.staging import STAGE, StagedAdapter
 
 if TYPE_CHECKING:
     import torch
@@ -78,6 +78,7 @@ class _Plan:
         self.key = key
         self.users = 0
         self.adapters: dict[str, list[AppliedAdapter]] = {}
+        self._staged: dict[tuple[AppliedAdapter, torch.device, torch.dtype], StagedAdapter] = {}
         self._ready: dict[str, Ready] = {}
         for adapter in adapters:
             for path in adapter.targets:
@@ -89,11 +90,17 @@ class _Plan:
         if known is not None and known[0] == like.device and known[1] == like.dtype:
             return known[2]
         deltas = [
-            (STAGE.get(network, adapter, like.device, like.dtype).delta(path, module), adapter.strength)
-            for adapter in self.adapters.get(path, ())
+            (self._staged_for(adapter, network, like).delta(path, module), adapter.strength) for adapter in self.adapters.get(path, ())
         ]
         self._ready[path] = (like.device, like.dtype, deltas)
         return deltas
+
+    def _staged_for(self, adapter: AppliedAdapter, network: nn.Module, like: Tensor) -> StagedAdapter:
+        key = (adapter, like.device, like.dtype)
+        staged = self._staged.get(key)
+        if staged is None:
+            staged = self._staged[key] = STAGE.get(network, adapter, like.device, like.dtype)
+        return staged
 
 
 class _Here(threading.local):
@@ -108,6 +115,7 @@ class _Rig:
         self._lock = threading.Lock()
         self._plans: dict[PlanKey, _Plan] = {}
         self._hooks: dict[str, tuple[RemovableHandle, int]] = {}
+        self._modules: dict[str, nn.Module] = {}  # looked up once: a path is slow to follow
 
     def acquire(self, network: nn.Module, adapters: Sequence[AppliedAdapter]) -> _Plan:
         key = tuple(adapter.key for adapter in adapters)
@@ -115,9 +123,10 @@ class _Rig:
             plan = self._plans.get(key)
             if plan is None:
                 plan = _Plan(key, adapters)
-                modules = {path: network.get_submodule(path) for path in plan.adapters}
-                for path, module in modules.items():
-                    handle, users = self._hooks.get(path) or (_hook(network, module, path, self.here), 0)
+                for path in plan.adapters.keys() - self._modules.keys():
+                    self._modules[path] = network.get_submodule(path)
+                for path in plan.adapters:
+                    handle, users = self._hooks.get(path) or (_hook(network, self._modules[path], path, self.here), 0)
                     self._hooks[path] = handle, users + 1
                 self._plans[key] = plan
             plan.users += 1
