@@ -36,11 +36,13 @@ def default_budget_bytes(place: device) -> int:
     return int(psutil.virtual_memory().total * CPU_SHARE)
 
 
-def default_dtype(place: device) -> dtype:
-    """float32 on the CPU, bfloat16 or float16 on an accelerator, as it is able."""
-    if place.type == "cuda":
-        return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
-    return torch.float16 if place.type == "mps" else torch.float32
+def default_dtype(place: device, part: str) -> dtype:
+    """float32 on the CPU; float16 on an accelerator, but for autoencoders, the published ones of which overflow in it."""
+    if place.type == "cpu":
+        return torch.float32
+    if part != "vae":
+        return torch.float16
+    return torch.bfloat16 if place.type == "cuda" and torch.cuda.is_bf16_supported() else torch.float32
 
 
 def dtype_named(name: str) -> dtype:

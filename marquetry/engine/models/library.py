@@ -84,14 +84,20 @@ class ModelLibrary:
         self.device: Device = torch.device(device) if device is not None else best_device()
         self.residency = Residency(default_budget_bytes(self.device) if budget_bytes is None else budget_bytes, device=str(self.device))
         self._dtypes = {
-            part: default_dtype(self.device) if name is None else dtype_named(name)
+            part: default_dtype(self.device, part) if name is None else dtype_named(name)
             for part, name in (("denoiser", dtype), ("text_encoder", text_dtype), ("vae", vae_dtype))
         }
-        if vae_dtype is None and self._dtypes["vae"] == torch.float16:
-            self._dtypes["vae"] = torch.float32  # the published autoencoder overflows in float16
         self._encodings = EncodingCache()
         self._opened: OrderedDict[Path, _Opened] = OrderedDict()
         self._lock = threading.Lock()
+
+    @property
+    def numerics(self) -> str:
+        """What results depend on beside their inputs: the device and the types that networks compute in."""
+        from torch import __version__ as version
+
+        types = " ".join(f"{part} {str(kind).removeprefix('torch.')}" for part, kind in self._dtypes.items())
+        return f"{self.device.type} torch {version} {types}"
 
     def load_checkpoint(self, name: str, kind: str = "checkpoints") -> Checkpoint:
         """The parts of a checkpoint file, or of a diffusers folder with `kind` "diffusers".
