@@ -287,10 +287,10 @@ def test_rescaled_guidance_has_the_contrast_of_the_positive_answer() -> None:
     cond, uncond = torch.randn(2, 1, 4, 8, 8, generator=torch.Generator().manual_seed(1))
     described = {"input": x, "sigma": torch.tensor([sigma]), "cond_scale": 9.0, "cond": x - cond, "uncond": x - uncond}
 
-    def velocity(denoised: Tensor) -> Tensor:
+    def velocity(denoised: Tensor) -> Any:
         return (x / (sigma**2 + 1) - denoised) * (sigma**2 + 1) ** 0.5 / sigma
 
-    def guided(multiplier: float) -> Tensor:
+    def guided(multiplier: float) -> Any:
         return x - model_sampling.rescale_cfg(MODEL, multiplier).options["sampler_cfg_function"](described)
 
     torch.testing.assert_close(velocity(guided(1.0)).std(), velocity(cond).std())

@@ -30,12 +30,22 @@ CONCAT = "concat"
 class DiffusionModel(Protocol):
     """A denoising network with its noise levels, its latent format and the options that nodes have put on it."""
 
-    sampling: ModelSampling
-    latent_format: LatentFormat
-    device: torch.device
-    dtype: torch.dtype
-    options: Mapping[str, Any]
-    """Immutable. Guidance functions under ComfyUI's keys (see `guiders`), and whatever a family's forward pass reads."""
+    @property
+    def sampling(self) -> ModelSampling: ...
+
+    @property
+    def latent_format(self) -> LatentFormat: ...
+
+    @property
+    def device(self) -> torch.device: ...
+
+    @property
+    def dtype(self) -> torch.dtype: ...
+
+    @property
+    def options(self) -> Mapping[str, Any]:
+        """Immutable. Guidance functions under ComfyUI's keys (see `guiders`), and whatever a family's forward pass reads."""
+        ...
 
     def with_sampling(self, sampling: ModelSampling) -> Self:
         """A copy that shares the weights."""

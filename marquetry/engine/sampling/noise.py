@@ -17,17 +17,17 @@ TREE_DIGITS = 6  # the Brownian tree rounds levels to so many decimals
 
 
 def draw_noise(latent: Tensor, seed: int, batch_index: Sequence[int] | None = None) -> Tensor:
-    """Standard normal noise of `latent`'s shape, on the CPU, in its dtype.
+    """Standard normal noise of `latent`'s shape and dtype, drawn as float32 on the CPU.
 
     With `batch_index` [B], the i-th picture gets what the `batch_index[i]`-th of a full batch would have got, so that a latent taken out
     of a batch reproduces; equal indices get equal noise.
     """
     generator = torch.Generator("cpu").manual_seed(seed % SEED_SPAN)
     if batch_index is None:
-        return torch.randn(latent.shape, dtype=latent.dtype, generator=generator)
+        return torch.randn(latent.shape, generator=generator).to(latent.dtype)
     single = (1, *latent.shape[1:])
-    drawn = [torch.randn(single, dtype=latent.dtype, generator=generator) for _ in range(max(batch_index) + 1)]
-    return torch.cat([drawn[index] for index in batch_index])
+    drawn = [torch.randn(single, generator=generator) for _ in range(max(batch_index) + 1)]
+    return torch.cat([drawn[index] for index in batch_index]).to(latent.dtype)
 
 
 class LatentNoise(Protocol):

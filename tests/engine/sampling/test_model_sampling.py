@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import diffusers
 import pytest
 import torch
-from diffusers import DDIMScheduler
 from diffusers.schedulers.scheduling_ddim import rescale_zero_terminal_snr
 from hypothesis import given
 from hypothesis import strategies as st
 
 from marquetry.engine.sampling.model_sampling import ContinuousSampling, DiscreteSampling, DistilledSampling, FlowSampling, Prediction
 
+SCHEDULERS: Any = diffusers
 LEVELS = DiscreteSampling.scaled_linear()
 
 
 def test_the_discrete_levels_are_those_of_the_reference_betas() -> None:
-    reference = DDIMScheduler(beta_schedule="scaled_linear", beta_start=0.00085, beta_end=0.012)
+    reference: Any = SCHEDULERS.DDIMScheduler(beta_schedule="scaled_linear", beta_start=0.00085, beta_end=0.012)
     expected = ((1 - reference.alphas_cumprod) / reference.alphas_cumprod).sqrt()
     torch.testing.assert_close(LEVELS.sigmas, expected, rtol=1e-4, atol=0)
     assert LEVELS.sigma_max == pytest.approx(14.6146, abs=1e-4)

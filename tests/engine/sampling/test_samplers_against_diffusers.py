@@ -4,20 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+import diffusers
 import pytest
 import torch
-from diffusers import (
-    DDIMScheduler,
-    DDPMScheduler,
-    DPMSolverMultistepScheduler,
-    DPMSolverSDEScheduler,
-    EulerAncestralDiscreteScheduler,
-    EulerDiscreteScheduler,
-    HeunDiscreteScheduler,
-    KDPM2DiscreteScheduler,
-    LMSDiscreteScheduler,
-    UniPCMultistepScheduler,
-)
 from torch import Tensor
 
 from marquetry.engine.sampling import schedules
@@ -26,6 +15,7 @@ from tests.engine.sampling.problems import VARIANCE_EXPLODING, sample, toy_denoi
 
 BETAS: dict[str, Any] = {"beta_schedule": "scaled_linear", "beta_start": 0.00085, "beta_end": 0.012}
 SEED = 11
+SCHEDULERS: Any = diffusers
 
 
 def start(sigma: float) -> Tensor:
@@ -41,26 +31,28 @@ def levels_of(scheduler: Any) -> list[float]:
     return levels
 
 
-def run_variance_exploding(scheduler: Any, x: Tensor, **options: Any) -> Tensor:
+def run_variance_exploding(scheduler: Any, x: Any, **options: Any) -> Tensor:
     """diffusers' result for schedulers that work on x itself; those with inner points hold them in `sigmas_interpol`."""
-    inner = getattr(scheduler, "sigmas_interpol", None)
+    inner: Any = getattr(scheduler, "sigmas_interpol", None)
     for index, time in enumerate(scheduler.timesteps):
-        at_inner = inner is not None and index % 2 == 1
-        sigma = float(inner[index] if at_inner else scheduler.sigmas[index])
+        levels = inner if inner is not None and index % 2 == 1 else scheduler.sigmas
+        sigma = float(levels[index])
         scheduler.scale_model_input(x, time)
         x = scheduler.step(noise_seen(x.double(), sigma), time, x, **options).prev_sample
-    return x.double()
+    result: Tensor = x.double()
+    return result
 
 
 def run_variance_preserving(scheduler: Any, x: Tensor, levels: list[float], increments: Any = None, steps: int | None = None) -> Tensor:
     """diffusers' result, after that many steps, for schedulers that work on x / sqrt(1 + sigma**2)."""
-    scaled = x / (1 + levels[0] ** 2) ** 0.5
+    scaled: Any = x / (1 + levels[0] ** 2) ** 0.5
     for index, time in enumerate(scheduler.timesteps[:steps]):
         sigma = levels[index]
         eps = noise_seen(scaled * (1 + sigma**2) ** 0.5, sigma)
         options = {} if increments is None else {"variance_noise": increments(index)}
         scaled = scheduler.step(eps, time, scaled, **options).prev_sample
-    return scaled
+    result: Tensor = scaled.double()
+    return result
 
 
 SPACINGS: list[dict[str, Any]] = [
@@ -74,7 +66,12 @@ SPACINGS: list[dict[str, Any]] = [
 @pytest.mark.parametrize("spacing", SPACINGS)
 @pytest.mark.parametrize(
     ("name", "scheduler_class"),
-    [("euler", EulerDiscreteScheduler), ("heun", HeunDiscreteScheduler), ("lms", LMSDiscreteScheduler), ("dpm_2", KDPM2DiscreteScheduler)],
+    [
+        ("euler", SCHEDULERS.EulerDiscreteScheduler),
+        ("heun", SCHEDULERS.HeunDiscreteScheduler),
+        ("lms", SCHEDULERS.LMSDiscreteScheduler),
+        ("dpm_2", SCHEDULERS.KDPM2DiscreteScheduler),
+    ],
 )
 def test_a_sampler_of_k_diffusion_agrees_with_diffusers(name: str, scheduler_class: Any, spacing: dict[str, Any]) -> None:
     scheduler = scheduler_class(**BETAS, **spacing)
@@ -95,11 +92,11 @@ def run_variance_exploding_until_last(scheduler: Any, x: Tensor) -> Tensor:
     for index, time in enumerate(scheduler.timesteps[:-1]):
         scheduler.scale_model_input(x, time)
         x = scheduler.step(noise_seen(x, float(scheduler.sigmas[index])), time, x).prev_sample
-    return x
+    return x.double()
 
 
 def test_euler_ancestral_agrees_with_diffusers_on_the_same_noise() -> None:
-    scheduler = EulerAncestralDiscreteScheduler(**BETAS, timestep_spacing="linspace")
+    scheduler = SCHEDULERS.EulerAncestralDiscreteScheduler(**BETAS, timestep_spacing="linspace")
     scheduler.set_timesteps(12)
     levels = levels_of(scheduler)
     x = start(levels[0]).float()
@@ -113,7 +110,7 @@ def test_euler_ancestral_agrees_with_diffusers_on_the_same_noise() -> None:
 
 @pytest.mark.parametrize("spacing", SPACINGS)
 def test_dpmpp_2m_agrees_with_diffusers(spacing: dict[str, Any]) -> None:
-    scheduler = DPMSolverMultistepScheduler(**BETAS, **spacing, solver_order=2, final_sigmas_type="zero")
+    scheduler = SCHEDULERS.DPMSolverMultistepScheduler(**BETAS, **spacing, solver_order=2, final_sigmas_type="zero")
     scheduler.set_timesteps(12)
     levels = levels_of(scheduler)
     x = start(levels[0])
@@ -123,7 +120,7 @@ def test_dpmpp_2m_agrees_with_diffusers(spacing: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize(("name", "solver_type"), [("dpmpp_2m_sde", "midpoint"), ("dpmpp_2m_sde_heun", "heun")])
 def test_dpmpp_2m_sde_agrees_with_diffusers_on_the_same_noise(name: str, solver_type: str) -> None:
-    scheduler = DPMSolverMultistepScheduler(
+    scheduler = SCHEDULERS.DPMSolverMultistepScheduler(
         **BETAS, use_karras_sigmas=True, algorithm_type="sde-dpmsolver++", solver_type=solver_type, final_sigmas_type="zero"
     )
     scheduler.set_timesteps(12)
@@ -139,7 +136,7 @@ def test_dpmpp_2m_sde_agrees_with_diffusers_on_the_same_noise(name: str, solver_
 
 
 def test_dpmpp_sde_agrees_with_diffusers_on_the_same_noise() -> None:
-    scheduler = DPMSolverSDEScheduler(**BETAS, use_karras_sigmas=True)
+    scheduler = SCHEDULERS.DPMSolverSDEScheduler(**BETAS, use_karras_sigmas=True)
     scheduler.set_timesteps(12)
     levels = levels_of(scheduler)
     visited = list(dict.fromkeys(levels))
@@ -157,7 +154,7 @@ def test_dpmpp_sde_agrees_with_diffusers_on_the_same_noise() -> None:
 @pytest.mark.parametrize(("name", "solver_type"), [("uni_pc", "bh1"), ("uni_pc_bh2", "bh2")])
 @pytest.mark.parametrize("spacing", SPACINGS)
 def test_uni_pc_agrees_with_diffusers(name: str, solver_type: str, spacing: dict[str, Any]) -> None:
-    scheduler = UniPCMultistepScheduler(**BETAS, **spacing, solver_order=3, solver_type=solver_type, final_sigmas_type="zero")
+    scheduler = SCHEDULERS.UniPCMultistepScheduler(**BETAS, **spacing, solver_order=3, solver_type=solver_type, final_sigmas_type="zero")
     scheduler.set_timesteps(12)
     levels = levels_of(scheduler)
     x = start(levels[0])
@@ -167,7 +164,7 @@ def test_uni_pc_agrees_with_diffusers(name: str, solver_type: str, spacing: dict
 
 
 def test_ddim_on_its_uniform_schedule_agrees_with_diffusers() -> None:
-    scheduler = DDIMScheduler(**BETAS, steps_offset=1, set_alpha_to_one=True, clip_sample=False)
+    scheduler = SCHEDULERS.DDIMScheduler(**BETAS, steps_offset=1, set_alpha_to_one=True, clip_sample=False)
     scheduler.set_timesteps(20)
     levels = schedules.ddim_uniform(VARIANCE_EXPLODING, 20).double().tolist()
     x = start(levels[0])
@@ -176,7 +173,9 @@ def test_ddim_on_its_uniform_schedule_agrees_with_diffusers() -> None:
 
 
 def test_ddpm_agrees_with_diffusers_on_the_same_noise() -> None:
-    scheduler = DDPMScheduler(**BETAS, steps_offset=1, timestep_spacing="leading", clip_sample=False, variance_type="fixed_small")
+    scheduler = SCHEDULERS.DDPMScheduler(
+        **BETAS, steps_offset=1, timestep_spacing="leading", clip_sample=False, variance_type="fixed_small"
+    )
     scheduler.set_timesteps(20)
     levels = schedules.ddim_uniform(VARIANCE_EXPLODING, 20).double().tolist()
     x = start(levels[0]).float()

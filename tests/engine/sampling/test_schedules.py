@@ -6,10 +6,10 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
+import diffusers
 import pytest
 import torch
-from diffusers import DDIMScheduler, EulerDiscreteScheduler
-from diffusers.pipelines.mochi.pipeline_mochi import linear_quadratic_schedule
+from diffusers.pipelines.mochi import pipeline_mochi
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import beta as beta_distribution
@@ -21,13 +21,15 @@ from marquetry.engine.sampling.model_sampling import FlowSampling, ModelSampling
 from marquetry.engine.sampling.names import SCHEDULE_NAMES
 from tests.engine.sampling.problems import VARIANCE_EXPLODING
 
+SCHEDULERS: Any = diffusers
+MOCHI: Any = pipeline_mochi
 LEVELS = VARIANCE_EXPLODING
 SHIFTED = FlowSampling(3.0)
 
 
 def reference(steps: int, **options: Any) -> Tensor:
     """The levels of diffusers' Euler scheduler."""
-    scheduler = EulerDiscreteScheduler(beta_schedule="scaled_linear", beta_start=0.00085, beta_end=0.012, **options)
+    scheduler = SCHEDULERS.EulerDiscreteScheduler(beta_schedule="scaled_linear", beta_start=0.00085, beta_end=0.012, **options)
     scheduler.set_timesteps(steps)
     levels: Tensor = scheduler.sigmas
     return levels
@@ -51,7 +53,7 @@ def test_a_schedule_agrees_with_diffusers(name: str, options: dict[str, Any], st
 
 
 def test_ddim_uniform_visits_the_times_of_ddim() -> None:
-    scheduler = DDIMScheduler(beta_schedule="scaled_linear", beta_start=0.00085, beta_end=0.012, steps_offset=1)
+    scheduler = SCHEDULERS.DDIMScheduler(beta_schedule="scaled_linear", beta_start=0.00085, beta_end=0.012, steps_offset=1)
     scheduler.set_timesteps(25)
     torch.testing.assert_close(schedules.ddim_uniform(LEVELS, 25)[:-1], LEVELS.sigmas[scheduler.timesteps])
 
@@ -79,7 +81,7 @@ def test_beta_drops_levels_that_come_twice() -> None:
 
 @pytest.mark.parametrize("steps", [2, 5, 20, 33])
 def test_linear_quadratic_agrees_with_diffusers(steps: int) -> None:
-    expected = torch.tensor([*linear_quadratic_schedule(steps, 0.025), 0.0], dtype=torch.float32)
+    expected = torch.tensor([*MOCHI.linear_quadratic_schedule(steps, 0.025), 0.0], dtype=torch.float32)
     torch.testing.assert_close(schedules.linear_quadratic(FlowSampling(1.0), steps), expected)
 
 
