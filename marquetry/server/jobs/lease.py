@@ -54,16 +54,25 @@ class Leased:
     affinity: str
 
 
-_candidate = (columns.seq, columns.id, columns.owner, columns.priority, columns.number, columns.turn, columns.attempts)
+_candidate = (columns.seq, columns.id, columns.owner, columns.priority, columns.number, columns.turn)
 _next = (
-    select(*_candidate, columns.affinity, columns.passed)
+    select(*_candidate)
     .where(columns.state == QUEUED)
     .order_by(columns.priority.desc(), columns.turn, columns.seq)
     .limit(bindparam("count"))
     .with_for_update(skip_locked=True)
 )
 _heads = (
-    select(*_candidate, columns.client_id, columns.affinity, columns.outputs, job_graphs.c.graph, job_graphs.c.extra)
+    select(
+        *_candidate,
+        columns.client_id,
+        columns.attempts,
+        columns.affinity,
+        columns.passed,
+        columns.outputs,
+        job_graphs.c.graph,
+        job_graphs.c.extra,
+    )
     .join_from(jobs, job_graphs, job_graphs.c.job_id == columns.id)
     .where(columns.state == QUEUED, columns.owner == bindparam("owner_name"), columns.priority == bindparam("class_number"))
     .order_by(columns.number, columns.seq)
