@@ -20,17 +20,19 @@ class Result:
     A result that is not `shareable` (blocked values, a bypassed node behind it) is used in its own run only. `inner_ui` holds (node id, display id, ui) of output nodes inside the node's expansion, `made_by` the id that they begin with.
     """
 
-    __slots__ = ("cost_s", "inner_ui", "made_by", "nbytes", "outputs", "priority", "shareable", "ui")
+    ui: dict[str, Any] | None = None
+    cost_s = 0.0
+    inner_ui: list[tuple[str, str, dict[str, Any]]] | None = None
+    made_by = ""
+    shareable = True
+    nbytes = 0
+    priority = 0.0
 
     def __init__(self, outputs: tuple[list[Any], ...], ui: dict[str, Any] | None = None, cost_s: float = 0.0) -> None:
         self.outputs = outputs
-        self.ui = ui
+        if ui is not None:
+            self.ui = ui
         self.cost_s = cost_s
-        self.inner_ui: list[tuple[str, str, dict[str, Any]]] | None = None
-        self.made_by = ""
-        self.shareable = True
-        self.nbytes = 0
-        self.priority = 0.0
 
 
 class Maker(Protocol):

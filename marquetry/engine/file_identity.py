@@ -6,7 +6,7 @@ import hashlib
 import os
 import threading
 
-from marquetry.engine.folders import Folders
+from marquetry.engine.folders import DATA_FOLDERS, Folders
 
 WHOLE_BYTES = 256 * 2**20
 SAMPLE_BYTES = 2**20
@@ -27,7 +27,7 @@ class FileIdentity:
     def __call__(self, kind: str, name: str) -> bytes:
         """The token of a file; of a missing one its name, since the node will fail on it by itself."""
         try:
-            path = self.folders.annotated(name) if kind == "input" else self.folders.full_path(kind, name)
+            path = self.folders.annotated(name, kind) if kind in DATA_FOLDERS else self.folders.full_path(kind, name)
             status = os.stat(path)
         except Exception:  # a missing or unreachable file is the node's to report
             return b"missing " + name.encode(errors="surrogatepass")

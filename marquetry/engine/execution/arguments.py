@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
 from marquetry.engine.errors import NodeFailed
@@ -11,8 +12,11 @@ if TYPE_CHECKING:
     from marquetry.engine.execution.run import Run
 
 
-def gather(run: Run, planned: PlannedNode) -> tuple[dict[str, Any], bool]:
-    """Every argument of a node by name, and whether some stand for lists of values: those are left to `lists_of`."""
+def gather(run: Run, planned: PlannedNode, asked: Collection[str] = ()) -> tuple[dict[str, Any], bool]:
+    """Every argument of a node by name, and whether some stand for lists of values: those are left to `lists_of`.
+
+    A lazy input that was not asked for is None, also when its value happens to be there: what a node gives must not depend on that.
+    """
     arguments = dict(planned.constants)
     results = run.results
     plural = False
@@ -31,8 +35,7 @@ def gather(run: Run, planned: PlannedNode) -> tuple[dict[str, Any], bool]:
             arguments[name] = [run.nodes[parent].id, slot]
     if planned.lazy is not None:
         for name, parent, slot in planned.lazy:
-            result = results.get(parent)
-            values = [None] if result is None else result.outputs[slot]
+            values = results[parent].outputs[slot] if name in asked else [None]
             arguments[name] = values[0] if len(values) == 1 else values
             plural = plural or len(values) != 1
     if planned.type.hidden:
@@ -44,12 +47,12 @@ def gather(run: Run, planned: PlannedNode) -> tuple[dict[str, Any], bool]:
     return arguments, plural
 
 
-def lists_of(run: Run, planned: PlannedNode, arguments: dict[str, Any]) -> dict[str, list[Any]]:
+def lists_of(run: Run, planned: PlannedNode, arguments: dict[str, Any], asked: Collection[str] = ()) -> dict[str, list[Any]]:
     """The arguments as lists of values: one for each constant and hidden value, the whole list for what comes from lists."""
     lists = {name: [value] for name, value in arguments.items()}
-    for group in (planned.links, planned.lazy or ()):
-        for name, parent, slot in group:
-            result = run.results.get(parent)
-            if result is not None:
-                lists[name] = result.outputs[slot]
+    for name, parent, slot in planned.links:
+        lists[name] = run.results[parent].outputs[slot]
+    for name, parent, slot in planned.lazy or ():
+        if name in asked:
+            lists[name] = run.results[parent].outputs[slot]
     return lists

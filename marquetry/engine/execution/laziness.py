@@ -16,21 +16,17 @@ if TYPE_CHECKING:
     from marquetry.engine.execution.run import Run
 
 
-def wanted_inputs(run: Run, index: int, planned: PlannedNode, asked: Collection[str]) -> list[str]:
+def wanted_inputs(run: Run, planned: PlannedNode, asked: Collection[str]) -> list[str]:
     """The lazy inputs that are missing and asked for by the node, over all its calls. Without a lazy status that is all of them."""
     assert planned.lazy is not None
-    missing = [name for name, parent, _ in planned.lazy if name not in asked and parent not in run.results]
+    missing = [name for name, _, _ in planned.lazy if name not in asked]
     if not missing:
         return []
     status = planned.type.lazy_status
     if status is None:
         return missing
-    arguments, _ = gather(run, planned)
-    for name in missing:
-        arguments[name] = None
-    lists = lists_of(run, planned, arguments)
-    for name in missing:
-        lists[name] = [None]
+    arguments, _ = gather(run, planned, asked)
+    lists = lists_of(run, planned, arguments, asked)
     names, everything = parameters_of(status)
     instance = run.executor.instance(run.owner, planned)
     wanted: set[str] = set()

@@ -28,6 +28,7 @@ class PlannedNode:
     files: list[tuple[str, str]] | None = None
     static: bytes | None = None  # the part of the node's identity that does not change between runs
     unhashable = False
+    simple = False  # see `is_simple`
 
     def __init__(self, node: Node, node_type: NodeType) -> None:
         self.id = self.origin_id = node.id
@@ -76,7 +77,6 @@ class Plan:
             self._api = self.graph.to_api()
         return self._api
 
-
     def forget_api(self) -> None:
         """The graph was edited: its JSON is made anew when somebody asks."""
         self._api = None
@@ -94,7 +94,9 @@ def arrange(node: Node, node_type: NodeType, index: Mapping[str, int]) -> Planne
     """Sort the inputs of a node whose parents are in `index`. Constants that the node type does not know are dropped."""
     planned = PlannedNode(node, node_type)
     known = _declared.get(id(node_type))
-    declared = known[1] if known is not None and known[0] is node_type else declared_inputs(node_type)
+    if known is None or known[0] is not node_type:
+        known = _declare(node_type)
+    declared, planned.simple = known[1], known[2]
     links = planned.links
     for name, value in node.inputs.items():
         about = declared.get(name)
@@ -138,14 +140,14 @@ def _note_file(planned: PlannedNode, name: str, value: str) -> None:
 
 PLAIN, LAZY, RAW, FILE = 0, 1, 2, 4
 KNOWN_HIDDEN = frozenset({"PROMPT", "DYNPROMPT", "EXTRA_PNGINFO", "UNIQUE_ID", "AUTH_TOKEN_COMFY_ORG", "API_KEY_COMFY_ORG"})
-_declared: dict[int, tuple[NodeType, dict[str, int]]] = {}
+_declared: dict[int, tuple[NodeType, dict[str, int], bool]] = {}
 
 
-def declared_inputs(node_type: NodeType) -> dict[str, int]:
-    """What the planner must know of each input: plain, lazy, raw, a file. Hidden entries that are no known kind count as inputs."""
-    known = _declared.get(id(node_type))
-    if known is not None and known[0] is node_type:
-        return known[1]
+def _declare(node_type: NodeType) -> tuple[NodeType, dict[str, int], bool]:
+    """What the planner must know of a node type: for each input whether it is plain, lazy, raw or a file; and whether it is simple.
+
+    Hidden entries that are no known kind count as inputs.
+    """
     about = {
         declared.name: LAZY * declared.lazy | RAW * declared.raw_link | FILE * (declared.file_kind is not None)
         for declared in node_type.inputs
@@ -155,5 +157,22 @@ def declared_inputs(node_type: NodeType) -> dict[str, int]:
             about.setdefault(name, PLAIN)
     if len(_declared) > 20_000:
         _declared.clear()
-    _declared[id(node_type)] = (node_type, about)
-    return about
+    known = _declared[id(node_type)] = (node_type, about, is_simple(node_type))
+    return known
+
+
+def is_simple(node_type: NodeType) -> bool:
+    """Whether it is a plain function of single values with one output: the common case, which `simple.step` runs."""
+    return (
+        node_type.bare
+        and not node_type.outputs[0].is_list
+        and not node_type.hidden
+        and not node_type.input_is_list
+        and not node_type.is_async
+        and not node_type.optional_under_load
+        and node_type.lane != "io"
+        and node_type.instance is None
+        and node_type.wants_context is None
+        and node_type.usage is None
+        and not any(declared.lazy or declared.raw_link for declared in node_type.inputs)
+    )

@@ -26,7 +26,7 @@ from marquetry.engine.events import (
     NodeSkipped,
     NodeStarted,
 )
-from marquetry.engine.execution import call, failure, growth
+from marquetry.engine.execution import call, failure, growth, simple
 from marquetry.engine.execution.arguments import gather, lists_of
 from marquetry.engine.execution.clock import now_ms
 from marquetry.engine.execution.plan import Plan, PlannedNode
@@ -80,9 +80,9 @@ class Run:
         self._active = 0  # nodes that are ready, running, or wait for another job: while there are any, the run moves
         self._outstanding = 0
         self._asked: dict[int, list[str]] = {}  # lazy inputs that were asked for
-        self._claimed: dict[Key, int] = {}  # what this run is making, and as which node
+        self.claimed: dict[Key, int] = {}  # what this run is making, and as which node
         self._tasks: set[Future[Any]] = set()
-        self._running: dict[int, PlannedNode] = {}
+        self.running: dict[int, PlannedNode] = {}
         self.lock = threading.RLock()
 
     # -- control ------------------------------------------------------------------------------------------------------------------
@@ -94,7 +94,7 @@ class Run:
                 return
             self.cancelled = True
             tasks = list(self._tasks)
-            idle = not self._running
+            idle = not self.running
         for task in tasks:
             task.cancel()
         if idle:
@@ -113,6 +113,8 @@ class Run:
             begin, self._started = not self._started, True
         if begin:
             self._begin()
+        if current_call.get() is None:
+            current_call.set(Call(""))
         ready = self._ready[lane]
         until = perf_counter() + SLICE_S
         while True:
@@ -124,7 +126,7 @@ class Run:
                         continue
                     self._inside[lane] -= 1
                     return
-            if self.over:
+            if self.over or self.cancelled:
                 continue
             if ready and lane == "cpu" and self.executor.is_slow(self.nodes[index].type):
                 self.executor.lanes.cpu.post(self)
@@ -149,8 +151,8 @@ class Run:
         with self.lock:
             if self.over:
                 return
-            if at is None and self._running and state == "cancelled":
-                at = next(iter(self._running.values()))
+            if at is None and self.running and state == "cancelled":
+                at = next(iter(self.running.values()))
             event = JobFinished(
                 job_id=self.job_id, time_ms=now_ms(), state=state, code=code, message=message, executed=self.executed,
                 node_id=None if at is None else at.id, node_type=None if at is None else at.type.id,
@@ -159,7 +161,7 @@ class Run:
             self.listener(event)
             self.over = True
             tasks = list(self._tasks)
-            claimed, self._claimed = self._claimed, {}
+            claimed, self.claimed = self.claimed, {}
             self.results.clear()
         for task in tasks:
             task.cancel()
@@ -277,7 +279,7 @@ class Run:
                 if ready and not self._inside[lane] and lane not in self._posted:
                     self._posted.add(lane)
                     self.executor.lanes.post[lane](self)
-            idle = not self._running
+            idle = not self.running
             over, stuck = self._outstanding == 0, self._active == 0
         if self.cancelled:
             if idle:
@@ -295,11 +297,11 @@ class Run:
         if index in self.volatile:
             return True
         key = self.keys[index]
-        if self._claimed.get(key) == index:
+        if self.claimed.get(key) == index:
             return True
         found = self.executor.cache.claim(key, self, index)
         if found is None:
-            self._claimed[key] = index
+            self.claimed[key] = index
             return True
         if isinstance(found, Making):
             if found.maker is self and self.growth.is_inside(index, found.index):
@@ -329,16 +331,18 @@ class Run:
                 return
             if not self._claim(index, planned):
                 return
+            if planned.simple and simple.step(self, index, planned):
+                return
             node_type = planned.type
-            arguments, plural = gather(self, planned)
+            arguments, plural = gather(self, planned, self._asked.get(index, ()))
             if node_type.optional_under_load and self.executor.overloaded():
                 self._bypass(index, planned)
                 return
             if plural or node_type.input_is_list:
-                batches = call.slices(node_type, lists_of(self, planned, arguments))
+                batches = call.slices(node_type, lists_of(self, planned, arguments, self._asked.get(index, ())))
             else:
                 batches = [arguments]
-            self._running[index] = planned
+            self.running[index] = planned
             with self.lock:
                 if not self.over:
                     self.listener(self._started_event(planned))
@@ -366,7 +370,7 @@ class Run:
                 error = EngineError(f"the node tried to end the process ({type(error).__name__})")
             failure.handle(self, index, planned, error, arguments)
         finally:
-            self._running.pop(index, None)
+            self.running.pop(index, None)
 
     async def _step_async(self, index: int) -> None:
         planned = self.nodes[index]
@@ -379,10 +383,14 @@ class Run:
                 return
             if not self._claim(index, planned):
                 return
-            arguments, plural = gather(self, planned)
+            arguments, plural = gather(self, planned, self._asked.get(index, ()))
             node_type = planned.type
-            batches = call.slices(node_type, lists_of(self, planned, arguments)) if plural or node_type.input_is_list else [arguments]
-            self._running[index] = planned
+            batches = (
+                call.slices(node_type, lists_of(self, planned, arguments, self._asked.get(index, ())))
+                if plural or node_type.input_is_list
+                else [arguments]
+            )
+            self.running[index] = planned
             self.emit(self._started_event(planned))
             started_s = perf_counter()
             instance = self.executor.instance(self.owner, planned)
@@ -394,7 +402,7 @@ class Run:
                 error = Interrupted("the job was cancelled")
             failure.handle(self, index, planned, error, arguments)
         finally:
-            self._running.pop(index, None)
+            self.running.pop(index, None)
             self._continue()
 
     async def _call_async(self, planned: PlannedNode, instance: Any, number: int, batch: dict[str, Any]) -> call.Returned:
@@ -411,6 +419,12 @@ class Run:
         return NodeStarted(
             job_id=self.job_id, time_ms=now_ms(), node_id=planned.id, display_id=planned.display_id, parent_id=planned.parent_id
         )
+
+    def special(self, index: int, planned: PlannedNode, raw: Any, duration_s: float, arguments: Mapping[str, Any]) -> None:
+        """Go on with what a simple node gave beside a plain value."""
+        if inspect.iscoroutine(raw):
+            raw = asyncio.run(raw)
+        self._returned(index, planned, [call.read_result(planned.type, raw)], duration_s, arguments)
 
     def _returned(
         self, index: int, planned: PlannedNode, returned: list[call.Returned], duration_s: float, arguments: Mapping[str, Any]
@@ -436,8 +450,8 @@ class Run:
         """The node has its result: tell, hand on, and let go of what nobody needs any more."""
         planned = self.nodes[index]
         key = self.keys[index]
-        if self._claimed.get(key) == index:
-            del self._claimed[key]
+        if self.claimed.get(key) == index:
+            del self.claimed[key]
             if result.shareable and not self.growth.is_tainted(planned):
                 self.executor.cache.complete(key, result)
             else:
@@ -453,27 +467,33 @@ class Run:
             else:
                 self.executed.append(planned.id)
             self.growth.note_ui(planned, result)
-            self.results[index] = result
-            self._waiting.pop(index, None)
-            self._outstanding -= 1
-            self._active -= 1
-            for dependent in self._dependents.pop(index, ()):
-                self._waiting[dependent] -= 1
-                if not self._waiting[dependent]:
-                    self._enqueue(dependent)
-            uses, results = self._uses, self.results
-            for parent in planned.parents:
-                left = uses.get(parent, 1) - 1
-                if left > 0:
-                    uses[parent] = left
-                else:
-                    uses.pop(parent, None)
-                    results.pop(parent, None)
-            asked = self._asked.pop(index, None)
-            if asked is not None:
-                for name, parent, _ in planned.lazy or ():
-                    if name in asked:
-                        self.release(parent)
+            self.hand_on(index, planned, result)
+
+    def hand_on(self, index: int, planned: PlannedNode, result: Result) -> None:
+        """Let those begin that waited for this node only, and let go of what it was the last to use. The lock is held."""
+        uses, results = self._uses, self.results
+        if index in uses:
+            results[index] = result
+        self._waiting.pop(index, None)
+        self._outstanding -= 1
+        self._active -= 1
+        waiting = self._waiting
+        for dependent in self._dependents.pop(index, ()):
+            left = waiting[dependent] - 1
+            waiting[dependent] = left
+            if not left:
+                self._enqueue(dependent)
+        for parent in planned.parents:
+            left = uses.get(parent, 1) - 1
+            if left > 0:
+                uses[parent] = left
+            else:
+                uses.pop(parent, None)
+                results.pop(parent, None)
+        if self._asked and (asked := self._asked.pop(index, None)) is not None:
+            for name, parent, _ in planned.lazy or ():
+                if name in asked:
+                    self.release(parent)
 
     def release(self, index: int) -> None:
         """One use of a result fewer; without uses it is let go. The lock is held."""
@@ -508,16 +528,16 @@ class Run:
         """Ask the node which lazy inputs it needs next; False when it now waits for some."""
         from marquetry.engine.execution.laziness import wanted_inputs
 
-        wanted = wanted_inputs(self, index, planned, self._asked.get(index, ()))
-        if not wanted:
-            return True
-        with self.lock:
-            self._asked.setdefault(index, []).extend(wanted)
-            parents = [parent for name, parent, _ in planned.lazy or () if name in wanted]
-            if self.require(index, parents):
-                self.pause(index)
-                return False
-        return self._lazy_settled(index, planned)
+        while True:
+            asked = self._asked.setdefault(index, [])
+            wanted = wanted_inputs(self, planned, asked)
+            if not wanted:
+                return True
+            with self.lock:
+                asked += wanted
+                if self.require(index, [parent for name, parent, _ in planned.lazy or () if name in wanted]):
+                    self.pause(index)
+                    return False
 
     def _blocked(self, planned: PlannedNode, blocker: ExecutionBlocker) -> call.Returned:
         message = blocker.message or ""

@@ -64,7 +64,9 @@ def test_a_node_is_called_for_each_value_of_the_longest_list_and_shorter_lists_r
 
 def test_a_node_that_takes_whole_lists_is_called_once(shop: Workshop) -> None:
     shop.type("List", lambda count: (list(range(count)),), inputs={"count": "INT"}, outputs=["*"], lists=[0])
-    shop.type("Sum", lambda values, factor: (sum(values) * factor[0],), inputs={"values": "*", "factor": "INT"}, outputs=["*"], input_is_list=True)
+    shop.type(
+        "Sum", lambda values, factor: (sum(values) * factor[0],), inputs={"values": "*", "factor": "INT"}, outputs=["*"], input_is_list=True
+    )
     assert shop.run({"1": n("List", count=5), "2": n("Sum", values=["1", 0], factor=3), "3": n("Show", value=["2", 0])}).seen("3") == [30]
 
 
@@ -135,7 +137,13 @@ def test_calls_over_a_list_may_expand_or_not_and_keep_their_order(shop: Workshop
 
     shop.type("List", lambda count: (list(range(count)),), inputs={"count": "INT"}, outputs=["*"], lists=[0])
     shop.type("Grow", expand, inputs={"value": "INT"}, outputs=["*"])
-    assert shop.run({"l": n("List", count=5), "g": n("Grow", value=["l", 0]), "s": n("Show", value=["g", 0])}).seen("s") == [100, 1, 102, 3, 104]
+    assert shop.run({"l": n("List", count=5), "g": n("Grow", value=["l", 0]), "s": n("Show", value=["g", 0])}).seen("s") == [
+        100,
+        1,
+        102,
+        3,
+        104,
+    ]
 
 
 def test_expansions_nest_a_thousand_deep(shop: Workshop) -> None:
@@ -174,13 +182,17 @@ def test_a_cycle_made_by_an_expansion_is_an_error_of_the_submitted_node(shop: Wo
 
 
 def test_an_expansion_that_needs_the_node_that_made_it_is_an_error(shop: Workshop) -> None:
-    shop.type("Self", lambda value: {"result": (["x", 0],), "expand": {"x": n("Add", a=["1", 0], b=1)}}, inputs={"value": "INT"}, outputs=["INT"])
+    shop.type(
+        "Self", lambda value: {"result": (["x", 0],), "expand": {"x": n("Add", a=["1", 0], b=1)}}, inputs={"value": "INT"}, outputs=["INT"]
+    )
     ended = shop.run({"1": n("Self", value=0), "2": n("Show", value=["1", 0])})
     assert (ended.state, ended.failures[-1].node_id) == ("failed", "1")
 
 
 def test_an_id_that_clashes_is_an_error(shop: Workshop) -> None:
-    shop.type("Clash", lambda value: {"result": (["2", 0],), "expand": {"2": n("Value", value=1)}}, inputs={"value": "INT"}, outputs=["INT"])
+    shop.type(
+        "Clash", lambda value: {"result": (["2", 0],), "expand": {"2": n("Value", value=1)}}, inputs={"value": "INT"}, outputs=["INT"]
+    )
     ended = shop.run({"1": n("Clash", value=0), "2": n("Show", value=["1", 0])})
     assert ended.state == "failed" and "taken already" in ended.failures[-1].message
 
@@ -351,7 +363,7 @@ def test_a_job_that_is_cancelled_before_it_begins_runs_nothing(shop: Workshop) -
     shop.type("Gate", lambda: (gate.wait(5),), outputs=["*"], lane="device")
     shop.type("Step", lambda value: (value,), inputs={"value": "INT"}, outputs=["INT"], lane="device")
     first, _ = shop.start({"1": n("Gate"), "2": n("Show", value=["1", 0])}, job_id="first")
-    second, events = shop.start({"1": n("Step", value=1), "2": n("Show", value=["1", 0])}, job_id="second")
+    second, _events = shop.start({"1": n("Step", value=1), "2": n("Show", value=["1", 0])}, job_id="second")
     time.sleep(0.05)
     second.cancel()
     assert second.done.result(5).state == "cancelled"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 import time
 from pathlib import Path
@@ -45,7 +46,7 @@ def test_who_waits_makes_it_itself_when_the_maker_is_cancelled(shop: Workshop) -
     graph = {"1": n("Slow", value=4), "2": n("Show", value=["1", 0])}
     first, _ = shop.start(graph, job_id="first")
     assert begun.wait(5)
-    second, events = shop.start(graph, job_id="second", owner="other")
+    second, _events = shop.start(graph, job_id="second", owner="other")
     time.sleep(0.05)
     first.cancel()
     assert first.done.result(5).state == "cancelled"
@@ -69,7 +70,9 @@ def test_the_content_of_a_file_is_part_of_the_identity_not_its_name(shop: Worksh
     shop.folders.create()
     read = lambda file: ((shop.folders.input / file).read_text(),)  # noqa: E731
     shop.registry.add(
-        NodeType(id="Read", title="", category="", call=read, inputs=(Input("file", [], file_kind="input"),), outputs=(Output("STRING", "text"),))
+        NodeType(
+            id="Read", title="", category="", call=read, inputs=(Input("file", [], file_kind="input"),), outputs=(Output("STRING", "text"),)
+        )
     )
     (shop.folders.input / "a.txt").write_text("one")
     graph = {"1": n("Read", file="a.txt"), "2": n("Show", value=["1", 0])}
@@ -100,7 +103,7 @@ def test_the_accelerator_runs_one_node_at_a_time_in_the_order_of_jobs_while_the_
         assert run.done.result(10).state == "completed"
     device = [span for span in spans if span[0] == "device"]
     assert [tag for _, tag, _, _ in device] == ["a", "b", "c"]
-    assert all(before[3] <= after[2] for before, after in zip(device, device[1:], strict=False))
+    assert all(before[3] <= after[2] for before, after in itertools.pairwise(device))
     save_a = next(span for span in spans if span[:2] == ("cpu", "a"))
     sample_b = next(span for span in spans if span[:2] == ("device", "b"))
     assert save_a[2] < sample_b[3] and sample_b[2] < save_a[3]

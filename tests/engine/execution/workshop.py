@@ -96,7 +96,9 @@ class Workshop:
     def check(self, prompt: Mapping[str, Any], targets: Iterable[str] | None = None) -> Validation:
         return asyncio.run(validate(Graph.from_api(prompt), self.registry, self.folders, targets))
 
-    def start(self, prompt: Mapping[str, Any], *, owner: str = "", targets: Iterable[str] | None = None, job_id: str = "job") -> tuple[Run, list[AnyEvent]]:
+    def start(
+        self, prompt: Mapping[str, Any], *, owner: str = "", targets: Iterable[str] | None = None, job_id: str = "job"
+    ) -> tuple[Run, list[AnyEvent]]:
         """Submit a graph that must be valid."""
         validation = self.check(prompt, targets)
         assert validation.outputs, validation.problems[:3]
