@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import signal
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
+import uvloop
 from aiohttp import web
 
 import marquetry.graphs
+import marquetry.nodes
 from marquetry.engine.folders import Folders
 from marquetry.engine.graph import GraphLimits
+from marquetry.engine.models.library import add_builtin_models
 from marquetry.engine.registry import Registry
 from marquetry.server import keys
 from marquetry.server.api import events, files, health, nodes, suggestions
@@ -37,20 +41,25 @@ from marquetry.server.comfy import (
 )
 from marquetry.server.comfy import jobs as comfy_jobs
 from marquetry.server.comfy.sockets import Sockets
+from marquetry.server.data_folders import folders_of
+from marquetry.server.database.database import Database
+from marquetry.server.http.errors import CannotListen
 from marquetry.server.http.gate import Gate
 from marquetry.server.http.origin import OriginGuard
 from marquetry.server.http.routes import RouteTable, install
 from marquetry.server.jobs.service import JobService
-from marquetry.server.logs import LogBuffer
+from marquetry.server.logs import LogBuffer, configure
 from marquetry.server.object_info import ObjectInfo
 from marquetry.server.openapi import OpenApi
 from marquetry.server.packs import PackFiles
 from marquetry.server.pages import routes as pages
 from marquetry.server.people import People
 from marquetry.server.settings import Settings
+from marquetry.server.workers import workers_of
 
 logger = logging.getLogger(__name__)
 DRAIN_S = 10.0
+CLOSE_S = 2.0  # how long connections may take to end
 TABLES: tuple[RouteTable, ...] = (
     api_jobs.routes, api_jobs.aliases, events.routes, nodes.routes, api_weights.routes, files.routes, suggestions.routes, health.routes,
     prompt.routes, queue.routes, history.routes, comfy_jobs.routes, websocket.routes, object_info.routes, view.routes, upload.routes,
@@ -65,19 +74,19 @@ def create_app(
     registry: Registry,
     folders: Folders,
     *,
-    web_directories: Mapping[str, Path] | None = None,
     logs: LogBuffer | None = None,
 ) -> web.Application:
-    """All routes. Starting the application starts `jobs`, ending it stops them. `web_directories` are folders of packs' scripts by name."""
+    """All routes. Starting the application starts `jobs`, ending it stops them."""
     application = web.Application(client_max_size=settings.limits.body_bytes)
     application[keys.SETTINGS] = settings
     application[keys.JOBS] = jobs
     application[keys.FOLDERS] = folders
     limits = GraphLimits(nodes=settings.limits.graph_nodes, expanded_nodes=settings.limits.expansion_nodes)
     application[keys.CHECK] = GraphCheck(registry, folders, jobs, limits)
-    application[keys.OBJECT_INFO] = ObjectInfo(registry, folders, jobs, settings.data / "cache" / "node_types.json")
+    packs = PackFiles(folders, Path(marquetry.graphs.__path__[0]))
+    application[keys.PACK_FILES] = packs
+    application[keys.OBJECT_INFO] = ObjectInfo(registry, folders, jobs, packs, settings.data / "cache" / "node_types.json")
     application[keys.PEOPLE] = People(folders.user, settings.multi_user)
-    application[keys.PACK_FILES] = PackFiles(folders, Path(marquetry.graphs.__path__[0]), dict(web_directories or {}))
     application[keys.SOCKETS] = Sockets()
     application[keys.LOGS] = logs or LogBuffer()
     application[keys.STARTED_S] = time.monotonic()
@@ -87,6 +96,52 @@ def create_app(
     application.cleanup_ctx.append(_tell_logs)
     application.on_shutdown.append(_say_goodbye)
     return application
+
+
+def serve(settings: Settings, listening: Callable[[str], None] = lambda address: None) -> None:
+    """Serve until SIGTERM or SIGINT; then finish what runs, within reason. `listening` is told the address. Raises ServerError."""
+    uvloop.run(_serve(settings, listening))
+
+
+async def _serve(settings: Settings, listening: Callable[[str], None]) -> None:
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    logs = LogBuffer()
+    configure(settings.log_level, logs)
+    registry = Registry()
+    registry.scan(marquetry.nodes)
+    folders = folders_of(settings)
+    add_builtin_models(folders)
+    settings.data.mkdir(parents=True, exist_ok=True)
+    database = await Database.open(settings.database)
+    try:
+        jobs = JobService(
+            database,
+            workers_of(settings),
+            concurrent_jobs=settings.concurrent_jobs,
+            queued_per_client=settings.limits.queued_jobs_per_client,
+        )
+        runner = web.AppRunner(create_app(settings, jobs, registry, folders, logs=logs), access_log=None, shutdown_timeout=CLOSE_S)
+        await runner.setup()
+        try:
+            await _listen(runner, settings)
+            host, port = runner.addresses[0][:2]
+            listening(f"http://{f'[{host}]' if ':' in host else host}:{port}")
+            await stop.wait()
+            logger.info("stopping: what runs may finish within %g s", DRAIN_S)
+        finally:
+            await runner.cleanup()
+    finally:
+        await database.close()
+
+
+async def _listen(runner: web.AppRunner, settings: Settings) -> None:
+    for host in settings.host.split(","):
+        try:
+            await web.TCPSite(runner, host.strip().strip("[]"), settings.port, reuse_address=True).start()
+        except OSError as error:
+            raise CannotListen(f"{host} port {settings.port} can't be listened on: {error.strerror}; choose another with --port") from error
 
 
 async def _run_jobs(application: web.Application) -> AsyncIterator[None]:

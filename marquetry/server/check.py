@@ -40,8 +40,7 @@ class GraphCheck:
         """All problems of an API graph at once. Raises GraphError when it can't be read, WorkerUnavailable when only a worker can tell."""
         graph = Graph.from_api(prompt, self.limits)
         text = orjson.dumps(prompt)
-        elsewhere = any(node.type_id not in self.registry for node in graph.nodes.values())
-        if elsewhere and any(worker.kind != "inline" for worker in await self._jobs.stats()):
+        if any(node.type_id not in self.registry for node in graph.nodes.values()):
             reply = await self._jobs.validate(text, targets)
             checked = Graph.from_api(orjson.loads(reply.graph), self.limits) if reply.outputs else graph
             return Checked(reply.problems, reply.outputs, checked, None, reply.dependent_outputs)

@@ -10,6 +10,7 @@ import os
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +25,11 @@ from marquetry.server.jobs.errors import WorkerFailed, WorkerUnavailable
 from marquetry.server.jobs.service import JobService
 from marquetry.server.jobs.workers.worker import Description as WorkerDescription
 from marquetry.server.jobs.workers.worker import NodeDescription
+from marquetry.server.packs import PackFiles
 from marquetry.server.people import write_whole
 
 logger = logging.getLogger(__name__)
+OWN_FOLDERS = ("input", "output", "temp")
 ASKED_AGAIN_S = 2.0  # packs may change what their nodes offer at any time
 
 
@@ -43,9 +46,10 @@ class Description:
 class ObjectInfo:
     """Keeps the description. Node types of packs that only a worker has are described by it, and remembered in `kept` for the next start."""
 
-    def __init__(self, registry: Registry, folders: Folders, jobs: JobService, kept: Path) -> None:
+    def __init__(self, registry: Registry, folders: Folders, jobs: JobService, packs: PackFiles, kept: Path) -> None:
         self.registry = registry
         self.folders = folders
+        self._packs = packs
         self._jobs = jobs
         self._kept = kept
         self._key: object = None
@@ -55,7 +59,8 @@ class ObjectInfo:
         self._kinds: tuple[str, ...] = ()
         self._choices: tuple[Callable[[], Any], ...] = ()
         self._changing: tuple[Callable[[], NodeType], ...] = ()
-        self._foreign: dict[str, NodeDescription] | None = None
+        self._told: WorkerDescription | None = None
+        self._foreign: dict[str, NodeDescription] = {}
         self._asked_s = -ASKED_AGAIN_S
 
     async def current(self) -> Description:
@@ -73,22 +78,27 @@ class ObjectInfo:
         now_s = time.monotonic()
         if now_s - self._asked_s < ASKED_AGAIN_S:
             return
-        workers = await self._jobs.stats()
-        if not any(worker.kind != "inline" for worker in workers):
-            self._foreign = {}
-        elif any(worker.ready for worker in workers):
+        if self._jobs.ready:
             try:
                 told = await self._jobs.describe()
             except (WorkerUnavailable, WorkerFailed) as error:
                 logger.warning("the worker can't describe its nodes: %s", error)
             else:
-                foreign = {node.id: node for node in told.nodes if node.id not in self.registry}
-                if foreign != self._foreign:
-                    self._foreign = foreign
-                    await asyncio.to_thread(write_whole, self._kept, msgspec.json.encode(WorkerDescription(tuple(foreign.values()))))
+                nodes = tuple(node for node in told.nodes if node.id not in self.registry)
                 self._asked_s = now_s
-        if self._foreign is None:
-            self._foreign = await asyncio.to_thread(_remembered, self._kept)
+                if self._learn(WorkerDescription(nodes, {}, told.web_directories)):
+                    await asyncio.to_thread(write_whole, self._kept, msgspec.json.encode(self._told))
+        if self._told is None:
+            self._learn(await asyncio.to_thread(_remembered, self._kept))
+
+    def _learn(self, told: WorkerDescription) -> bool:
+        """Take in what a worker said; whether it is news."""
+        if told == self._told:
+            return False
+        self._told = told
+        self._foreign = {node.id: node for node in told.nodes if node.id not in self.registry}
+        self._packs.web = {name: Path(folder) for name, folder in told.web_directories.items()}
+        return True
 
     def _stamp(self) -> object:
         if self._revision != self.registry.revision:
@@ -97,20 +107,23 @@ class ObjectInfo:
             self._kinds = tuple(sorted({declared.file_kind for declared in inputs if declared.file_kind is not None}))
             self._choices = tuple({declared.choices: None for declared in inputs if declared.choices is not None})
             self._changing = tuple(node_type.refresh for node_type in self.registry.values() if node_type.refresh is not None)
-        foreign = self._foreign or {}
+        foreign = self._foreign
         more = sorted({choice.file_kind for node in foreign.values() for choice in node.file_choices} - set(self._kinds))
         listings = tuple(self._listing(kind) for kind in (*self._kinds, *more))
         choices = tuple(_outcome(choices) for choices in self._choices)
-        changing = tuple(_outcome(lambda refresh=refresh: encode(describe(refresh(), self.folders))) for refresh in self._changing)
+        changing = tuple(_outcome(partial(self._described, refresh)) for refresh in self._changing)
         return self._revision, listings, choices, changing, tuple(bytes(node.object_info) for node in foreign.values())
 
+    def _described(self, refresh: Callable[[], NodeType]) -> bytes:
+        return encode(describe(refresh(), self.folders))
+
     def _listing(self, kind: str) -> object:
-        if kind == "input":
-            try:
-                return os.stat(self.folders.input).st_mtime_ns
-            except OSError:
-                return -1
-        return self.folders.list_files(kind)
+        if kind not in OWN_FOLDERS:
+            return self.folders.list_files(kind)
+        try:
+            return os.stat(self.folders.directory(kind)).st_mtime_ns
+        except OSError:
+            return -1
 
     def _make(self) -> Description:
         entries: dict[str, bytes] = {}
@@ -120,7 +133,7 @@ class ObjectInfo:
                 entries[id] = encode(describe(current, self.folders))
             except Exception as error:  # the code of packs
                 logger.warning("the node type %s can't be described: %s", id, error)
-        for id, node in (self._foreign or {}).items():
+        for id, node in self._foreign.items():
             entries[id] = self._listed_anew(node)
         text = b"{" + b",".join(encode(id) + b":" + entry for id, entry in entries.items()) + b"}"
         return Description(text, gzip.compress(text, 5, mtime=0), hashlib.sha256(text).hexdigest()[:32], entries)
@@ -131,12 +144,12 @@ class ObjectInfo:
             return bytes(node.object_info)
         entry: dict[str, Any] = orjson.loads(bytes(node.object_info))
         for choice in node.file_choices:
-            files = self._input_files() if choice.file_kind == "input" else self.folders.list_files(choice.file_kind)
+            files = self._files(choice.file_kind) if choice.file_kind in OWN_FOLDERS else self.folders.list_files(choice.file_kind)
             entry["input"][choice.section][choice.name][0] = [*choice.also, *files]
         return encode(entry)
 
-    def _input_files(self) -> list[str]:
-        folder = self.folders.input
+    def _files(self, kind: str) -> list[str]:
+        folder = self.folders.directory(kind)
         return sorted(path.name for path in folder.iterdir() if path.is_file() and not path.name.startswith(".")) if folder.is_dir() else []
 
 
@@ -148,9 +161,8 @@ def _outcome(ask: Callable[[], Any]) -> str:
         return repr(error)
 
 
-def _remembered(kept: Path) -> dict[str, NodeDescription]:
+def _remembered(kept: Path) -> WorkerDescription:
     try:
-        told = msgspec.json.decode(kept.read_bytes(), type=WorkerDescription)
+        return msgspec.json.decode(kept.read_bytes(), type=WorkerDescription)
     except (OSError, msgspec.DecodeError):
-        return {}
-    return {node.id: node for node in told.nodes}
+        return WorkerDescription(())

@@ -21,6 +21,7 @@ static = RouteTable("ComfyUI: extensions")
 
 @routes.get("/extensions", "Scripts that the editor loads", answers={200: Answer("addresses", list[str])})
 async def extensions(request: web.Request) -> web.Response:
+    await request.app[OBJECT_INFO].current()  # which tells what packs there are
     return json_answer(await asyncio.to_thread(request.app[PACK_FILES].scripts))
 
 

@@ -6,6 +6,8 @@ import struct
 from collections.abc import Mapping
 from typing import Any
 
+import orjson
+
 from marquetry.engine.events import JobFinished, NodeEvent, NodeFailed, NodeFinished, NodeProgress, NodeSkipped, NodeText
 from marquetry.server.http.answer import encode
 from marquetry.server.jobs.view import execution_error, execution_interrupted, failure_of_job
@@ -14,7 +16,7 @@ PREVIEW_IMAGE, TEXT, PREVIEW_WITH_METADATA = 1, 3, 4
 IMAGE_FORMATS: Mapping[str, int] = {"jpeg": 1, "png": 2}
 
 
-def message(kind: str, data: Mapping[str, Any]) -> str:
+def message(kind: str, data: Mapping[str, Any] | orjson.Fragment) -> str:
     """One text frame."""
     return encode({"type": kind, "data": data}).decode()
 

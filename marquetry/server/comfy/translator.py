@@ -10,9 +10,11 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
+import orjson
+
 from marquetry.engine import events
 from marquetry.server.comfy import messages
-from marquetry.server.jobs.message import FeedMessage, QueueChanged
+from marquetry.server.jobs.message import FeedMessage, PackMessage, QueueChanged
 
 Frame: TypeAlias = str | bytes
 PERIOD_S = 1 / 30
@@ -135,6 +137,8 @@ class Translator:
                     frames.append(messages.failed(event))
             case events.JobFinished():
                 self._end(event, frames)
+            case PackMessage():
+                frames.append(messages.message(event.name, orjson.Fragment(event.data)))
             case _:
                 pass
 

@@ -9,7 +9,7 @@ import orjson
 from aiohttp import web
 from pydantic import BaseModel
 
-OPTIONS = orjson.OPT_NON_STR_KEYS | orjson.OPT_SERIALIZE_NUMPY
+OPTIONS = orjson.OPT_NON_STR_KEYS  # not SERIALIZE_NUMPY, which imports numpy as soon as it meets anything unknown
 
 
 def encode(value: Any) -> bytes:
@@ -41,4 +41,6 @@ def _plain(value: Any) -> Any:
         return dict(value)
     if isinstance(value, bytes):
         return f"<{len(value)} bytes>"
+    if type(value).__module__ == "numpy":
+        return value.tolist()
     return str(value)

@@ -68,6 +68,12 @@ class TooManySockets(RequestError):
     code = "too_many_sockets"
 
 
+class CannotListen(ServerError):
+    """The address or port can't be used."""
+
+    code = "cannot_listen"
+
+
 STATUS_OF_CODE: Mapping[str, int] = {
     "invalid_request": 400,
     "invalid_json": 400,
