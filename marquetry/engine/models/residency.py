@@ -12,6 +12,7 @@ from collections.abc import Callable, Hashable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
+from weakref import WeakValueDictionary
 
 from marquetry.engine.errors import OutOfMemory
 
@@ -20,7 +21,7 @@ GIB = 2**30
 RECENCY_HALF_LIFE_S = 600.0
 
 
-@dataclass
+@dataclass(eq=False)
 class _Entry:
     key: Hashable
     label: str
@@ -51,19 +52,24 @@ class ResidentStatus:
 class Resident(Generic[T]):
     """A claim on one network: `use` brings it into memory and keeps it there for as long as the block runs."""
 
-    def __init__(self, residency: Residency, key: Hashable) -> None:
+    def __init__(self, residency: Residency, entry: _Entry) -> None:
         self._residency = residency
-        self.key = key
+        self._entry = entry
+
+    @property
+    def key(self) -> Hashable:
+        """Equal keys, one network."""
+        return self._entry.key
 
     @contextmanager
     def use(self) -> Iterator[T]:
         """The network itself. Raises OutOfMemory when it can't be made to fit, and whatever loading it raises."""
         thread = threading.get_ident()
-        value: T = self._residency.acquire(self.key)
+        value: T = self._residency._acquire(self._entry)
         try:
             yield value
         finally:
-            self._residency.release(self.key, thread)
+            self._residency._release(self._entry, thread)
 
 
 class Residency:
@@ -76,7 +82,8 @@ class Residency:
         self.budget_bytes = budget_bytes
         self.device = device
         self._clock = clock
-        self._entries: dict[Hashable, _Entry] = {}
+        self._known: WeakValueDictionary[Hashable, _Entry] = WeakValueDictionary()  # for as long as somebody has a claim
+        self._present: dict[Hashable, _Entry] = {}  # in memory, or on the way
         self._held: dict[int, int] = {}  # networks in use by thread
         self._changed = threading.Condition()
         self.used_bytes = 0
@@ -85,18 +92,19 @@ class Residency:
     def register(self, key: Hashable, *, label: str, size_bytes: int, load: Callable[[], T]) -> Resident[T]:
         """Make a network known without loading it. A key that is known keeps its first loader."""
         with self._changed:
-            self._entries.setdefault(key, _Entry(key, label, size_bytes, load))
-        return Resident(self, key)
+            entry = self._known.get(key)
+            if entry is None:
+                entry = self._known[key] = _Entry(key, label, size_bytes, load)
+        return Resident(self, entry)
 
-    def acquire(self, key: Hashable) -> Any:
-        """Load if need be, count one more user, give the network. Every call is paired with `release`.
+    def _acquire(self, entry: _Entry) -> Any:
+        """Load if need be, count one more user, give the network. Every call is paired with `_release`.
 
         A network that fits the budget but not beside what others use now waits for them, unless this thread itself holds
         one: who waits holds nothing, so nobody waits in a circle.
         """
         thread = threading.get_ident()
         with self._changed:
-            entry = self._entries[key]
             while True:
                 if entry.resident:
                     self._held[thread] = self._held.get(thread, 0) + 1
@@ -110,13 +118,13 @@ class Residency:
                         raise self._refusal(entry)
                 self._changed.wait()
             entry.loading = True
+            self._present[entry.key] = entry
             self._hold(entry.size_bytes)
         return self._load(entry, thread)
 
-    def release(self, key: Hashable, thread: int) -> None:
+    def _release(self, entry: _Entry, thread: int) -> None:
         """One user less; `thread` is the one that acquired."""
         with self._changed:
-            entry = self._entries[key]
             self._held[thread] -= 1
             if not self._held[thread]:
                 del self._held[thread]
@@ -149,13 +157,12 @@ class Residency:
         """The state for a status page: budget and use in bytes, and the networks, the most recently used first."""
         with self._changed:
             now = self._clock()
-            order = sorted(self._entries.values(), key=lambda entry: -entry.last_used_s)
+            order = sorted(self._present.values(), key=lambda entry: -entry.last_used_s)
             networks = tuple(
                 ResidentStatus(
                     entry.label, entry.size_bytes, entry.users, entry.resident, entry.loads, entry.load_cost_s, now - entry.last_used_s
                 )
                 for entry in order
-                if entry.loads
             )
             return {
                 "device": self.device,
@@ -172,6 +179,7 @@ class Residency:
         except BaseException:
             with self._changed:
                 entry.loading = False
+                del self._present[entry.key]
                 self.used_bytes -= entry.size_bytes
                 self._changed.notify_all()
             raise
@@ -206,11 +214,12 @@ class Residency:
             halvings = min(1000.0, (now - entry.last_used_s) / RECENCY_HALF_LIFE_S)
             return (entry.load_cost_s + 1e-6) / max(1, entry.size_bytes) * math.pow(0.5, halvings)
 
-        idle = [entry for entry in self._entries.values() if entry.resident and entry.users == 0]
+        idle = [entry for entry in self._present.values() if entry.resident and entry.users == 0]
         return sorted(idle, key=lambda entry: (worth(entry), entry.last_used_s))
 
     def _evict(self, entry: _Entry) -> int:
         entry.value, entry.resident = None, False
+        del self._present[entry.key]
         self.used_bytes -= entry.size_bytes
         return entry.size_bytes
 
@@ -219,7 +228,7 @@ class Residency:
         self.peak_bytes = max(self.peak_bytes, self.used_bytes)
 
     def _busy_bytes(self) -> int:
-        return sum(entry.size_bytes for entry in self._entries.values() if entry.users or entry.loading)
+        return sum(entry.size_bytes for entry in self._present.values() if entry.users or entry.loading)
 
     def _refusal(self, entry: _Entry) -> OutOfMemory:
         available = self.budget_bytes - self._busy_bytes()

@@ -1,7 +1,10 @@
 """Residency: the budget holds, what is in use stays, and everybody shares one loading."""
 
+import gc
 import threading
+import weakref
 from collections import Counter
+from contextlib import AbstractContextManager
 
 import pytest
 from hypothesis import settings
@@ -30,7 +33,7 @@ class ResidencyMachine(RuleBasedStateMachine):
         self.residency = Residency(self.BUDGET, clock=self.clock)
         self.loads: Counter[int] = Counter()
         self.sizes = {key: 10 + 17 * key for key in range(6)}
-        self.open: list[tuple[int, object]] = []
+        self.open: list[tuple[int, object, AbstractContextManager[object]]] = []
 
     def _load(self, key: int) -> object:
         self.loads[key] += 1
@@ -40,23 +43,23 @@ class ResidencyMachine(RuleBasedStateMachine):
     def use(self, key: int, pause: float) -> None:
         self.clock.now += pause
         resident = self.residency.register(key, label=str(key), size_bytes=self.sizes[key], load=lambda: self._load(key))
-        held = {other for other, _ in self.open}
+        held = {other for other, _, _ in self.open}
         fits = sum(self.sizes[other] for other in held | {key}) <= self.BUDGET
+        use = resident.use()
         try:
-            value = self.residency.acquire(key)
+            value = use.__enter__()
         except OutOfMemory:
             assert not fits, "refused what would have fitted"
             return
         assert fits
         if key in held:
-            assert all(value is known for other, known in self.open if other == key), "evicted while in use"
-        self.open.append((resident.key, value))  # type: ignore[arg-type]
+            assert all(value is known for other, known, _ in self.open if other == key), "evicted while in use"
+        self.open.append((key, value, use))
 
     @precondition(lambda self: bool(self.open))
     @rule(data=st.data())
     def leave(self, data: st.DataObject) -> None:
-        key, _ = self.open.pop(data.draw(st.integers(0, len(self.open) - 1)))
-        self.residency.release(key, threading.get_ident())
+        self.open.pop(data.draw(st.integers(0, len(self.open) - 1)))[2].__exit__(None, None, None)
 
     @rule(size=st.integers(0, 200))
     def free(self, size: int) -> None:
@@ -66,7 +69,7 @@ class ResidencyMachine(RuleBasedStateMachine):
     @invariant()
     def budget_holds_and_users_keep_theirs(self) -> None:
         assert 0 <= self.residency.used_bytes <= self.residency.peak_bytes <= self.BUDGET
-        assert self.residency.available_bytes == self.BUDGET - sum(self.sizes[key] for key in {key for key, _ in self.open})
+        assert self.residency.available_bytes == self.BUDGET - sum(self.sizes[key] for key in {key for key, _, _ in self.open})
 
 
 TestResidencyMachine = ResidencyMachine.TestCase
@@ -169,14 +172,14 @@ def test_cheap_and_stale_networks_leave_first() -> None:
     for name, cost_s in (("dear", 10.0), ("cheap", 0.1)):
         with residents[name].use():
             pass
-        residency._entries[name].load_cost_s = cost_s
+        residency._present[name].load_cost_s = cost_s
 
     with residents["new"].use():
         pass
 
     assert {entry.label for entry in residency.snapshot()["networks"] if entry.resident} == {"new", "dear"}
     clock.now += 100_000.0
-    residency._entries["new"].load_cost_s = 0.01
+    residency._present["new"].load_cost_s = 0.01
     with residents["new"].use():
         pass
     assert residency.free(1) == 40
@@ -194,3 +197,29 @@ def test_unload_all_leaves_what_is_in_use() -> None:
         assert residency.unload_all() == 20
         assert residency.used_bytes == 10
     assert residency.unload_all() == 10
+
+
+def test_network_that_nobody_claims_any_more_is_forgotten() -> None:
+    residency, files = Residency(100), [object()]
+    left = weakref.ref(loader := Loader(files))
+    resident = residency.register("x", label="x", size_bytes=10, load=loader)
+    with resident.use():
+        pass
+    del loader, resident
+    gc.collect()
+    assert left() is not None, "it is in memory still"
+
+    residency.unload_all()
+    gc.collect()
+
+    assert left() is None
+
+
+class Loader:
+    """What loads a network; holds the file that it reads."""
+
+    def __init__(self, files: list[object]) -> None:
+        self.files = files
+
+    def __call__(self) -> object:
+        return self.files[0]
