@@ -138,7 +138,6 @@ def test_the_cache_keeps_to_its_budget_and_lets_go_of_what_is_cheap_to_make_agai
 
 
 def test_results_that_nobody_needs_any_more_are_let_go_while_the_job_runs(tmp_path: Path) -> None:
-    import gc
     import weakref
 
     shop = Workshop(tmp_path, memory_bytes=0)
@@ -155,7 +154,6 @@ def test_results_that_nobody_needs_any_more_are_let_go_while_the_job_runs(tmp_pa
     counts: list[int] = []
 
     def look(value: Any) -> tuple[Big]:
-        gc.collect()
         counts.append(sum(ref() is not None for ref in alive))
         return make(value)
 
