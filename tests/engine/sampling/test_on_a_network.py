@@ -66,9 +66,9 @@ def test_text_to_image_is_what_diffusers_own_loop_makes(prediction: Prediction) 
 
 @pytest.mark.parametrize("name", ["dpmpp_2m", "uni_pc", "res_multistep", "deis", "heun"])
 def test_different_samplers_come_to_the_same_picture_with_many_steps(name: str) -> None:
-    reference = sampled(model(), cfg=1.0, sampler_name="dpm_2", scheduler="karras", steps=40)
-    result = sampled(model(), cfg=1.0, sampler_name=name, scheduler="karras", steps=40)
-    assert (result - reference).abs().mean().item() < 0.02 * reference.std().item()
+    reference = sampled(model(), cfg=1.0, sampler_name="dpm_2", scheduler="karras", steps=24)
+    result = sampled(model(), cfg=1.0, sampler_name=name, scheduler="karras", steps=24)
+    assert (result - reference).abs().mean().item() < 0.05 * reference.std().item()
 
 
 def test_image_to_image_starts_from_the_picture() -> None:

@@ -142,7 +142,7 @@ def test_dpm_adaptive_comes_as_near_as_its_tolerance_asks() -> None:
 def test_a_stochastic_sampler_keeps_mean_and_spread_of_the_data(name: str, options: dict[str, Any], flow: bool) -> None:
     high, low = (0.95, 0.1) if flow else (10.0, 0.1)
     centre, spread = marginal(high, MEAN, DEVIATION, flow)
-    x = torch.randn(1, 1, 160, 160, dtype=torch.float64, generator=torch.Generator().manual_seed(0)) * spread + centre
+    x = torch.randn(1, 1, 96, 96, dtype=torch.float64, generator=torch.Generator().manual_seed(0)) * spread + centre
     denoise = gaussian_denoiser(MEAN, DEVIATION, flow)
     result = sample(name, x, geometric(100, high, low), denoise, sampling=FLOW if flow else VARIANCE_EXPLODING, **options)
     expected_mean, expected_spread = marginal(low, MEAN, DEVIATION, flow)
