@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,9 @@ from marquetry.engine.models.adapters.shelf import AdapterShelf
 from marquetry.engine.models.library import ModelLibrary
 from marquetry.engine.registry import describe
 from marquetry.nodes import lora
+from marquetry.nodes.latent import empty
+from marquetry.nodes.sampling import ksampler
+from marquetry.nodes.text_encode import encode_text
 from tests import checkpoints
 
 UNET_MODULE = "lora_unet_down_blocks_0_attentions_0_transformer_blocks_0_attn2_to_k"
@@ -89,6 +93,34 @@ def test_a_lora_changes_model_and_text_encoder_each_by_its_own_strength(context:
     assert torch.equal(predicted(clip_only.MODEL), predicted(model))
     assert torch.equal(encoded(clip_only.CLIP), encoded(both.CLIP))
     assert heard.texts == []
+
+
+def test_a_picture_made_with_a_lora_is_that_of_a_checkpoint_with_the_lora_merged_in(context: Context) -> None:
+    made = copy.deepcopy(checkpoints.networks())
+    for network, module, name, rows, columns in (
+        (made.unet, "down_blocks.0.attentions.0.transformer_blocks.0.attn2.to_k", UNET_MODULE, 32, 64),
+        (made.text_encoder, "encoder.layers.0.self_attn.q_proj", TEXT_MODULE, 64, 64),
+    ):
+        factors = low_rank(name, rows, columns)
+        change = factors[f"{name}.lora_up.weight"] @ factors[f"{name}.lora_down.weight"]
+        network.get_parameter(f"{module}.weight").data.add_(change, alpha=0.7)
+    checkpoints.write_checkpoint(context.folders.models / "checkpoints" / "merged.safetensors", made)
+
+    def sampled(model: Any, clip: Any) -> Tensor:
+        positive, negative = (encode_text(text, clip, context) for text in ("a red house", ""))
+        result = ksampler(
+            context=context, model=model, seed=5, steps=3, cfg=4.0, sampler_name="euler", scheduler="normal",
+            positive=positive, negative=negative, latent_image=empty(64, 64),
+        )  # fmt: skip
+        latent: Tensor = result["samples"]
+        return latent
+
+    merged = context.models.load_checkpoint("merged.safetensors")
+    model, clip, _ = context.models.load_checkpoint("tiny.safetensors")
+    adapted = lora.load_lora(model, clip, "both.safetensors", 0.7, 0.7, context=context)
+    expected = sampled(merged.model, merged.clip)
+    assert (sampled(adapted.MODEL, adapted.CLIP) - expected).norm() / expected.norm() < 1e-5
+    assert (sampled(model, clip) - expected).norm() / expected.norm() > 1e-2
 
 
 def test_loras_in_a_row_add_up_and_opposite_ones_cancel(context: Context) -> None:

@@ -93,7 +93,7 @@ def _whole_or_pair(tensors: Mapping[str, Tensor], name: str) -> Tensor | tuple[T
 
 
 def _decomposed(direction: Delta, tensors: Mapping[str, Tensor], used: set[str]) -> Delta:
-    """With DoRA's magnitude where there is one: PEFT's is per output row, LyCORIS' `dora_scale` so as `[rows, 1, ...]`, else per input channel."""
+    """With DoRA's magnitude, if any: PEFT's is per output row, LyCORIS' `dora_scale` so as `[rows, 1, ...]`, else per input channel."""
     if "magnitude" in tensors:
         used.add("magnitude")
         return Decomposed(direction, tensors["magnitude"].flatten(), "output")
