@@ -110,7 +110,7 @@ class _Generator(GenerateJsonSchema):
 
 
 def _operation(route: Route, path: str, number: int, schemas: _Schemas) -> dict[str, Any]:
-    name = f"{route.handler.__module__.rpartition('.')[2]}.{route.handler.__name__}"
+    name = ".".join([*route.handler.__module__.split(".")[-2:], route.handler.__name__])
     operation: dict[str, Any] = {
         "tags": [route.tag],
         "summary": route.summary,

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from aiohttp import BodyPartReader, hdrs, web
+from aiohttp.http_exceptions import BadHttpMessage
 from pathvalidate import sanitize_filename
 
 from marquetry.engine.errors import UnsafePath
@@ -52,7 +53,7 @@ async def receive(request: web.Request, limit_bytes: int, field: str = "image") 
                 name, data = part.filename, await _read(part, limit_bytes)
             elif part.name:
                 fields[part.name] = (await _read(part, MAX_FIELD_BYTES)).decode("utf-8", "replace")
-    except (ValueError, AssertionError, RuntimeError) as error:
+    except (ValueError, AssertionError, RuntimeError, BadHttpMessage) as error:
         raise RequestError(f"the form is not sound multipart/form-data: {error}") from error
     if not name:
         raise RequestError(f"the form has no file in the field '{field}'")
