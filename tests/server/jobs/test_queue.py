@@ -77,7 +77,7 @@ def lose(connection: Connection, **values: Any) -> list[Lost]:
 
 
 def state_of(connection: Connection, id: str) -> str:
-    return connection.execute(select(jobs.c.state).where(jobs.c.id == id)).scalar_one()
+    return str(connection.execute(select(jobs.c.state).where(jobs.c.id == id)).scalar_one())
 
 
 def test_lower_numbers_run_first_whatever_came_first(connection: Connection) -> None:
@@ -140,7 +140,7 @@ def test_a_job_id_is_taken_once(connection: Connection) -> None:
 
 
 def test_an_idempotency_key_gives_the_first_job_again_and_refuses_another_request(connection: Connection) -> None:
-    keyed = {"idempotency_key": "key", "fingerprint": b"one"}
+    keyed: dict[str, Any] = {"idempotency_key": "key", "fingerprint": b"one"}
     first, twin = submit(connection, new("first", "alice", **keyed), new("twin", "alice", **keyed))
     (again,) = submit(connection, new("again", "alice", **keyed))
     (other,) = submit(connection, new("other", "alice", idempotency_key="key", fingerprint=b"two"))

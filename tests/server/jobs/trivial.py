@@ -111,7 +111,7 @@ def chain(value: int, nodes: int = 1) -> Graph:
     """A number, `nodes` additions, and their sum shown."""
     api: dict[str, Any] = {"0": {"class_type": "Number", "inputs": {"value": value}}}
     for place in range(nodes):
-        api[str(place + 1)] = {"class_type": "Add", "inputs": {"a": [str(place), 0]}}
+        api[str(place + 1)] = {"class_type": "Add", "inputs": {"a": [str(place), 0], "b": 1}}
     api["show"] = {"class_type": "Show", "inputs": {"value": [str(nodes), 0]}}
     return Graph.from_api(api)
 
