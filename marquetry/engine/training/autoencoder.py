@@ -3,12 +3,11 @@
 import math
 
 import torch
-from diffusers import AutoencoderKL
 from diffusers.models.autoencoders.vae import DiagonalGaussianDistribution
 from torch import Tensor
 from torch.nn import functional
 
-from marquetry.engine.training.networks import LATENT_SCALE, PIXELS_PER_LATENT
+from marquetry.engine.training.networks import LATENT_SCALE, PIXELS_PER_LATENT, Network
 from marquetry.engine.training.recipe import StageRecipe
 from marquetry.engine.training.stage import Draws, Stage
 
@@ -45,7 +44,7 @@ class AutoencoderStage(Stage):
     At first three latent channels are also held to a thumbnail of the picture, so that colour has its way through at once.
     """
 
-    def __init__(self, autoencoder: AutoencoderKL, pictures: Tensor, recipe: StageRecipe, seed: int) -> None:
+    def __init__(self, autoencoder: Network, pictures: Tensor, recipe: StageRecipe, seed: int) -> None:
         _begin_certain(autoencoder)
         super().__init__(autoencoder.to(memory_format=torch.channels_last), recipe, seed)
         self.autoencoder = autoencoder
@@ -67,7 +66,7 @@ class AutoencoderStage(Stage):
 
 
 @torch.no_grad()
-def _begin_certain(autoencoder: AutoencoderKL) -> None:
+def _begin_certain(autoencoder: Network) -> None:
     """Starts with almost no noise on the latents, which would hide all that a fresh encoder has to say."""
     channels = autoencoder.quant_conv.out_channels // 2
     autoencoder.quant_conv.weight[channels:] = 0.0
@@ -75,14 +74,14 @@ def _begin_certain(autoencoder: AutoencoderKL) -> None:
 
 
 @torch.no_grad()
-def encode_all(autoencoder: AutoencoderKL, pictures: Tensor) -> Tensor:
+def encode_all(autoencoder: Network, pictures: Tensor) -> Tensor:
     """The mean latents of all pictures, `[N, 4, h, w]`, times the latent scale of SD1."""
-    parts = [autoencoder.encode(as_input(part)).latent_dist.mean for part in pictures.split(ENCODING_BATCH)]
+    parts = [autoencoder.encode(as_input(part)).latent_dist.mean for part in torch.split(pictures, ENCODING_BATCH)]
     return torch.cat(parts).contiguous() * LATENT_SCALE
 
 
 @torch.no_grad()
-def normalise_latents(autoencoder: AutoencoderKL, pictures: Tensor) -> None:
+def normalise_latents(autoencoder: Network, pictures: Tensor) -> None:
     """Rescales the latent space so that latents times SD1's scale have mean 0 and deviation 1 in each channel.
 
     The change is folded into the 1x1 convolutions on either side of the latents; pictures decode as before.
@@ -99,7 +98,7 @@ def normalise_latents(autoencoder: AutoencoderKL, pictures: Tensor) -> None:
     after.weight /= gain[None, :, None, None]
 
 
-def peak_signal_to_noise(autoencoder: AutoencoderKL, pictures: Tensor) -> float:
+def peak_signal_to_noise(autoencoder: Network, pictures: Tensor) -> float:
     """How well pictures survive the way through the latents, in decibels."""
     with torch.no_grad():
         truth = as_input(pictures)

@@ -3,13 +3,11 @@
 from typing import cast
 
 import torch
-from diffusers import UNet2DConditionModel
 from torch import Tensor, nn
-from transformers import CLIPTextModel
 
 from marquetry.engine.training.examples import Examples
 from marquetry.engine.training.lexicon import Lexicon
-from marquetry.engine.training.networks import build_text_encoder, build_unet
+from marquetry.engine.training.networks import Network, build_text_encoder, build_unet
 from marquetry.engine.training.noise import TIMESTEPS, add_noise, min_snr_weights, signal_shares
 from marquetry.engine.training.recipe import Recipe
 from marquetry.engine.training.stage import Draws, Stage
@@ -22,14 +20,14 @@ class DiffusionStage(Stage):
 
     def __init__(self, latents: Tensor, examples: Examples, recipe: Recipe, seed: int) -> None:
         self.lexicon = Lexicon(examples.words())
-        self.text_encoder: CLIPTextModel = build_text_encoder(recipe.networks, self.lexicon.size)
-        self.unet: UNet2DConditionModel = build_unet(recipe.networks)
+        self.text_encoder: Network = build_text_encoder(recipe.networks, self.lexicon.size)
+        self.unet: Network = build_unet(recipe.networks)
         table = self.text_encoder.get_input_embeddings().weight
         nn.init.normal_(table, std=EMBEDDING_DEVIATION)
         with torch.no_grad():
             table[0] = 0.0
         table.register_hook(_without_neutral_row)
-        networks = nn.ModuleDict({"unet": self.unet, "text_encoder": self.text_encoder})
+        networks: Network = nn.ModuleDict({"unet": self.unet, "text_encoder": self.text_encoder})
         super().__init__(networks.to(memory_format=torch.channels_last), recipe.diffusion, seed)
         self.latents = latents  # [N, 4, h, w], mean 0, deviation 1
         self.examples = examples
@@ -54,7 +52,8 @@ class DiffusionStage(Stage):
         context = self.text_encoder(self.lexicon.compact(captions)).last_hidden_state
         predicted = self.unet(noisy, timesteps, context).sample
         error = (predicted - noise).square().mean(dim=(1, 2, 3))
-        return (error * min_snr_weights(share, self.min_snr_gamma)).mean()
+        weighted: Tensor = (error * min_snr_weights(share, self.min_snr_gamma)).mean()
+        return weighted
 
 
 def _without_neutral_row(gradient: Tensor) -> Tensor:

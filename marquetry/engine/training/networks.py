@@ -1,10 +1,15 @@
 """The three networks of an SD1 model, built at small sizes from diffusers and transformers classes."""
 
+from typing import Any, TypeAlias
+
 from diffusers import AutoencoderKL, UNet2DConditionModel
 from transformers import CLIPTextConfig, CLIPTextModel
 
 from marquetry.engine.models.clip_tokenizer import END_TOKEN, START_TOKEN
 from marquetry.engine.training.recipe import NetworkSizes
+
+Network: TypeAlias = Any
+"""A network of diffusers or transformers, whose lazy imports hide its class from type checkers."""
 
 LATENT_SCALE = 0.18215
 PIXELS_PER_LATENT = 8
@@ -12,10 +17,11 @@ TOKENS_MAX = 77
 VOCABULARY_SIZE = 49408
 
 
-def build_autoencoder(sizes: NetworkSizes) -> AutoencoderKL:
+def build_autoencoder(sizes: NetworkSizes) -> Network:
     """Pictures `[B, 3, H, W]` in -1..1 to latents `[B, 4, H/8, W/8]` and back."""
     levels = len(sizes.autoencoder_channels)
-    return AutoencoderKL(
+    autoencoder: Network = AutoencoderKL
+    return autoencoder(
         down_block_types=("DownEncoderBlock2D",) * levels,
         up_block_types=("UpDecoderBlock2D",) * levels,
         block_out_channels=sizes.autoencoder_channels,
@@ -27,10 +33,11 @@ def build_autoencoder(sizes: NetworkSizes) -> AutoencoderKL:
     )
 
 
-def build_unet(sizes: NetworkSizes) -> UNet2DConditionModel:
+def build_unet(sizes: NetworkSizes) -> Network:
     """The noise predictor, with cross-attention on every level and in the middle."""
     levels = len(sizes.unet_channels)
-    return UNet2DConditionModel(
+    unet: Network = UNet2DConditionModel
+    return unet(
         sample_size=sizes.resolution // PIXELS_PER_LATENT,
         block_out_channels=sizes.unet_channels,
         layers_per_block=sizes.unet_layers,
@@ -42,7 +49,7 @@ def build_unet(sizes: NetworkSizes) -> UNet2DConditionModel:
     )
 
 
-def build_text_encoder(sizes: NetworkSizes, vocabulary_size: int = VOCABULARY_SIZE) -> CLIPTextModel:
+def build_text_encoder(sizes: NetworkSizes, vocabulary_size: int = VOCABULARY_SIZE) -> Network:
     """Token ids `[B, 77]` to hidden states `[B, 77, width]`; training gives a smaller vocabulary than CLIP's."""
     known = vocabulary_size == VOCABULARY_SIZE
     return CLIPTextModel(

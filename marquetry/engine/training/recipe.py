@@ -25,7 +25,7 @@ class NetworkSizes:
     autoencoder_channels: tuple[int, ...] = (64, 64, 64, 64)
     autoencoder_layers: int = 1
     unet_channels: tuple[int, ...] = (64, 64)
-    unet_layers: int = 2
+    unet_layers: int = 1
     text_width: int = 64
     text_layers: int = 2
 
@@ -36,7 +36,8 @@ class NetworkSizes:
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> Self:
         """Sizes from a file's metadata."""
-        return cls(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})
+        plain: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
+        return cls(**plain)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +46,6 @@ class Recipe:
 
     networks: NetworkSizes = field(default_factory=NetworkSizes)
     autoencoder: StageRecipe = StageRecipe(steps=2000, batch=8, learning_rate=2e-3, ema_decay=0.995)
-    diffusion: StageRecipe = StageRecipe(steps=7200, batch=32, learning_rate=1e-3, ema_decay=0.999)
+    diffusion: StageRecipe = StageRecipe(steps=5000, batch=32, learning_rate=1e-3, ema_decay=0.999)
     caption_dropout: float = 0.1
     min_snr_gamma: float = 5.0

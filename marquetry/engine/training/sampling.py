@@ -34,5 +34,5 @@ def sample(model: Model, captions: list[str], seeds: list[int], plan: SamplingPl
         clean = (latents - (1.0 - share).sqrt() * noise) / share.sqrt()
         next_share = torch.tensor(1.0) if following is None else shares[following]
         latents = next_share.sqrt() * clean + (1.0 - next_share).sqrt() * noise
-    decoded = model.autoencoder.decode(latents / LATENT_SCALE).sample
+    decoded: Tensor = model.autoencoder.decode(latents / LATENT_SCALE).sample
     return ((decoded.clamp(-1.0, 1.0) + 1.0) * 127.5).round().byte().permute(0, 2, 3, 1).contiguous()

@@ -5,14 +5,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from diffusers import AutoencoderKL, UNet2DConditionModel
 from safetensors import safe_open
 from safetensors.torch import save
-from torch import Tensor
-from transformers import CLIPTextModel
 
-from marquetry.engine.training.ldm_layout import from_ldm, ldm_names, to_ldm
-from marquetry.engine.training.networks import build_autoencoder, build_text_encoder, build_unet
+from marquetry.engine.training.ldm_layout import States, from_ldm, to_ldm
+from marquetry.engine.training.networks import Network, build_autoencoder, build_text_encoder, build_unet
 from marquetry.engine.training.recipe import NetworkSizes
 
 SIZES_KEY = "marquetry.networks"
@@ -23,9 +20,14 @@ class Model:
     """The networks of one model with full CLIP vocabulary."""
 
     sizes: NetworkSizes
-    autoencoder: AutoencoderKL
-    unet: UNet2DConditionModel
-    text_encoder: CLIPTextModel
+    autoencoder: Network
+    unet: Network
+    text_encoder: Network
+
+    def states(self) -> States:
+        """The networks' weights by the names that the single file sorts them by."""
+        networks = {"unet": self.unet, "autoencoder": self.autoencoder, "text": self.text_encoder}
+        return {name: network.state_dict() for name, network in networks.items()}
 
 
 def build_model(sizes: NetworkSizes) -> Model:
@@ -36,9 +38,9 @@ def build_model(sizes: NetworkSizes) -> Model:
     return model
 
 
-def write_model(path: Path, sizes: NetworkSizes, states: Mapping[str, Mapping[str, Tensor]], facts: Mapping[str, str]) -> None:
+def write_model(path: Path, sizes: NetworkSizes, states: States, facts: Mapping[str, str]) -> None:
     """Writes `unet`, `autoencoder` and `text` state dicts as one file; `facts` become its metadata."""
-    weights = to_ldm(states["unet"], states["autoencoder"], states["text"])
+    weights = to_ldm(sizes, states)
     halves = {name: weight.detach().half().contiguous() for name, weight in sorted(weights.items())}
     metadata = dict(facts) | {SIZES_KEY: json.dumps(sizes.as_json())}
     partial = path.with_suffix(".partial")
@@ -66,10 +68,9 @@ def read_model(path: Path) -> Model:
     """The networks of a file that `write_model` wrote, in single precision."""
     sizes = NetworkSizes.from_json(json.loads(read_facts(path)[SIZES_KEY]))
     model = build_model(sizes)
-    names = ldm_names(model.unet.state_dict(), model.autoencoder.state_dict(), model.text_encoder.state_dict())
     with safe_open(path, framework="pt") as file:
-        weights = {name: file.get_tensor(name).float() for name in names}
-    states = from_ldm(weights, names)
+        weights = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118
+    states = from_ldm(sizes, model.states(), weights)
     model.unet.load_state_dict(states["unet"])
     model.autoencoder.load_state_dict(states["autoencoder"])
     model.text_encoder.load_state_dict(states["text"])

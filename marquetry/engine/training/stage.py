@@ -61,7 +61,7 @@ class Stage(ABC):
             group["lr"] = self.learning_rate()
         loss = self.loss(self.draws())
         self.optimiser.zero_grad(set_to_none=True)
-        loss.backward()
+        torch.autograd.backward(loss)
         nn.utils.clip_grad_norm_(self.networks.parameters(), self.recipe.gradient_norm_max)
         self.optimiser.step()
         self.average.update(self.networks)

@@ -34,6 +34,16 @@ class Workshop:
     report: Report
     minutes: float | None = None
 
+    def remembered(self, name: str, make: Callable[[], Tensor]) -> Tensor:
+        """A tensor that is made once and read back where a training is resumed."""
+        path = self.folder / f"{name}.pt"
+        if self.resume and path.exists():
+            read: Tensor = torch.load(path, weights_only=True)
+            return read
+        made = make()
+        torch.save(made, path)
+        return made
+
     def finish(self, stage: Stage, name: str, share: float) -> None:
         """Runs a stage to its end, or to where its share of the minutes allows; saves about once a minute."""
         path = self.folder / f"{name}.pt"
@@ -78,7 +88,7 @@ def train(
     normalise_latents(autoencoder.autoencoder, pictures[:2048])
     quality = peak_signal_to_noise(autoencoder.autoencoder, pictures[:256])
     workshop.report(f"autoencoder: {quality:.1f} dB", 1.0)
-    latents = encode_all(autoencoder.autoencoder, pictures)
+    latents = workshop.remembered("latents", lambda: encode_all(autoencoder.autoencoder, pictures))
     torch.manual_seed(seed + 1)
     diffusion = DiffusionStage(latents, examples, recipe, seed + 1)
     workshop.finish(diffusion, "diffusion", 1.0 - AUTOENCODER_SHARE)

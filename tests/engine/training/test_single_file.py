@@ -26,12 +26,7 @@ def model(request: pytest.FixtureRequest) -> Model:
 
 
 def write(model: Model, path: Path) -> Path:
-    states = {
-        "unet": model.unet.state_dict(),
-        "autoencoder": model.autoencoder.state_dict(),
-        "text": model.text_encoder.state_dict(),
-    }
-    write_model(path, model.sizes, states, {"modelspec.title": "tiny"})
+    write_model(path, model.sizes, model.states(), {"modelspec.title": "tiny"})
     return path
 
 

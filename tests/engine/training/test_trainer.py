@@ -1,6 +1,5 @@
 """Training is deterministic for a seed and resumes to the bit."""
 
-import importlib.util
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,31 +12,27 @@ from marquetry.engine.training.diffusion import DiffusionStage
 from marquetry.engine.training.networks import build_autoencoder
 from marquetry.engine.training.stage import Stage
 from marquetry.engine.training.trainer import Workshop, train
-
-TINY = importlib.util.spec_from_file_location("tiny", Path(__file__).with_name("tiny.py"))
-assert TINY is not None and TINY.loader is not None
-tiny = importlib.util.module_from_spec(TINY)
-TINY.loader.exec_module(tiny)
+from tests.engine.training.tiny import RECIPE, SIZES, TinyExamples
 
 
 def pictures() -> Tensor:
-    return torch.from_numpy(tiny.TinyExamples().pictures())
+    return torch.from_numpy(TinyExamples().pictures())
 
 
 def autoencoder_stage() -> Stage:
     torch.manual_seed(0)
-    return AutoencoderStage(build_autoencoder(tiny.SIZES), pictures(), tiny.RECIPE.autoencoder, seed=5)
+    return AutoencoderStage(build_autoencoder(SIZES), pictures(), RECIPE.autoencoder, seed=5)
 
 
 def diffusion_stage() -> Stage:
     torch.manual_seed(0)
     latents = torch.randn(8, 4, 2, 2, generator=torch.Generator().manual_seed(1))
-    return DiffusionStage(latents, tiny.TinyExamples(), tiny.RECIPE, seed=5)
+    return DiffusionStage(latents, TinyExamples(), RECIPE, seed=5)
 
 
 def run(out: Path, folder: Path, *, resume: bool = False, seed: int = 0) -> bytes:
     workshop = Workshop(folder, resume, lambda text, share: None)
-    train(tiny.TinyExamples(), tiny.RECIPE, out, workshop, seed, {"title": "tiny"})
+    train(TinyExamples(), RECIPE, out, workshop, seed, {"title": "tiny"})
     return out.read_bytes()
 
 
@@ -84,7 +79,7 @@ def test_a_finished_training_resumes_to_the_same_file(tmp_path: Path) -> None:
 
 def test_normalised_latents_have_unit_deviation_and_decode_as_before() -> None:
     torch.manual_seed(0)
-    autoencoder = build_autoencoder(tiny.SIZES).requires_grad_(False)
+    autoencoder = build_autoencoder(SIZES).requires_grad_(False)
     truth = pictures()
     before = autoencoder.decode(autoencoder.encode(as_input(truth)).latent_dist.mean).sample
 
