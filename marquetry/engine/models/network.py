@@ -71,10 +71,13 @@ def original_state(table: Table, state: Mapping[str, Tensor]) -> dict[str, Tenso
 
 
 def _empty(recipe: NetworkRecipe) -> nn.Module:
+    from huggingface_hub.errors import StrictDataclassError
+
+    refusals = (ArithmeticError, AssertionError, AttributeError, LookupError, RuntimeError, TypeError, ValueError, StrictDataclassError)
     config = dict(recipe.config)
     try:
         network: nn.Module = _class_of(recipe.architecture)(config)
-    except (ValueError, TypeError, AssertionError, RuntimeError, ZeroDivisionError, IndexError) as error:
+    except refusals as error:
         raise ModelFormatError(f"a {recipe.architecture} of these sizes cannot be built: {error}") from error
     if "text_projection.weight" in recipe.table:
         network.text_projection = torch.nn.Linear(config["hidden_size"], config["projection_dim"], bias=False)

@@ -15,7 +15,7 @@ from typing import Any
 
 from marquetry.engine.errors import ModelFormatError
 
-MAX_HEADER_BYTES = 100_000_000
+MAX_HEADER_BYTES = 32 * 2**20  # a hundred times what the largest published models need
 MAX_DIMENSIONS = 16
 DTYPE_BITS: Mapping[str, int] = {
     "BOOL": 8, "U8": 8, "I8": 8, "F8_E4M3": 8, "F8_E5M2": 8, "F8_E8M0": 8, "F8_E4M3FNUZ": 8, "F8_E5M2FNUZ": 8,
@@ -62,6 +62,10 @@ class Header(Mapping[str, TensorInfo]):
         """The shape of a tensor, or `()` when there is none of that name."""
         found = self.tensors.get(name)
         return () if found is None else found.shape
+
+    def width(self, name: str) -> int:
+        """The first dimension of a tensor, or 0 when there is none."""
+        return next(iter(self.shape(name)), 0)
 
     @property
     def size_bytes(self) -> int:

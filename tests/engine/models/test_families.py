@@ -15,7 +15,7 @@ from marquetry.engine.models.families.registry import families, recognise, requi
 from marquetry.engine.models.library import ModelLibrary
 from marquetry.engine.models.safetensors_file import Header, TensorInfo
 from marquetry.engine.models.weights import PickleWeights
-from marquetry.engine.sampling.model import CONCAT, CONTEXT, DiffusionModel
+from marquetry.engine.sampling.model import DiffusionModel
 from tests.checkpoints import (
     FamilyName,
     Layout,
@@ -250,35 +250,6 @@ def test_folder_says_what_it_predicts(library: ModelLibrary) -> None:
     write_folder(library.folders.models / "diffusers/v", networks("sd2"), prediction="v_prediction")
 
     assert library.load_checkpoint("v", "diffusers").model.sampling.prediction == "v_prediction"
-
-
-@pytest.mark.parametrize("name", FAMILIES)
-def test_inpainting_model_is_fed_mask_and_masked_picture(library: ModelLibrary, name: FamilyName) -> None:
-    made = networks(name, in_channels=9)
-    write_checkpoint(library.folders.models / "checkpoints/a.safetensors", made)
-    model = library.load_checkpoint("a.safetensors").model
-    picture, mask = torch.randn(1, 4, 8, 8), (torch.rand(1, 1, 64, 64) > 0.5).float()
-    encoded = torch.randn(1, 77, model.config["cross_attention_dim"])
-
-    extras = {"concat_latent_image": picture, "concat_mask": mask}
-    values = model.conditioning(encoded, extras, batch=2, latent_shape=(2, 4, 8, 8))
-
-    assert values[CONTEXT].shape[0] == 2
-    assert values[CONCAT].shape == (2, 5, 8, 8)
-    assert set(values[CONCAT][:, 0].unique().tolist()) <= {0.0, 1.0}
-    assert torch.equal(values[CONCAT][1, 1:], picture[0] * 0.18215)
-    assert model.denoise(LATENT, SIGMA, values).shape == LATENT.shape
-
-
-def test_inpainting_model_without_a_mask_sees_grey_everywhere(library: ModelLibrary) -> None:
-    write_checkpoint(library.folders.models / "checkpoints/a.safetensors", networks(in_channels=9))
-    model = library.load_checkpoint("a.safetensors").model
-
-    extras = {"latent_image": torch.zeros(2, 4, 8, 8), "denoise_mask": None}
-    concat = model.conditioning(torch.randn(1, 77, 64), extras, batch=2, latent_shape=(2, 4, 8, 8))[CONCAT]
-
-    assert bool((concat[:, 0] == 1).all())
-    assert concat[0, 1:, 3, 3].tolist() == pytest.approx([0.8223, -0.6876, 0.6364, 0.1380])
 
 
 def test_missing_tensor_is_named(library: ModelLibrary) -> None:

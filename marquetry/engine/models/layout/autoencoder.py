@@ -109,7 +109,7 @@ def _sizes(header: Header, prefix: str, levels: str, blocks: str) -> Autoencoder
     return AutoencoderSizes(
         picture_channels=first[1],
         latent_channels=latent[0],
-        channels=tuple(header.shape(prefix + levels.format(level))[0] for level in range(number)),
+        channels=tuple(header.width(prefix + levels.format(level)) for level in range(number)),
         blocks_per_level=count(header, prefix + blocks.format(0)),
     )
 

@@ -64,7 +64,7 @@ def open_clip_sizes(header: Header, prefix: str) -> TextEncoderSizes | None:
     if len(tokens) != 2 or len(positions) != 2 or len(feed_forward) != 2:
         return None
     layers = count(header, prefix + "transformer.resblocks.{}.mlp.c_fc.weight")
-    projection = header.shape(f"{prefix}text_projection")[1:]
+    projection = header.shape(f"{prefix}text_projection")[1:2]
     return TextEncoderSizes(tokens[1], layers, feed_forward[0], tokens[0], positions[0], *projection)
 
 

@@ -69,8 +69,7 @@ def original_sizes(header: Header, prefix: str) -> UNetSizes | None:
     while True:
         block = f"{prefix}input_blocks.{index}"
         if f"{block}.0.in_layers.0.weight" in header:
-            width = header.shape(f"{block}.0.out_layers.3.weight")[:1]
-            levels[-1].append((width[0] if width else 0, f"{block}.1.norm.weight" in header))
+            levels[-1].append((header.width(f"{block}.0.out_layers.3.weight"), f"{block}.1.norm.weight" in header))
         elif f"{block}.0.op.weight" in header:
             levels.append([])
         else:
@@ -88,7 +87,7 @@ def diffusers_sizes(header: Header, prefix: str) -> UNetSizes | None:
     for level in range(count(header, prefix + "down_blocks.{}.resnets.0.conv1.weight")):
         block = f"{prefix}down_blocks.{level}"
         levels.append([
-            (header.shape(f"{block}.resnets.{number}.conv1.weight")[0], f"{block}.attentions.{number}.norm.weight" in header)
+            (header.width(f"{block}.resnets.{number}.conv1.weight"), f"{block}.attentions.{number}.norm.weight" in header)
             for number in range(count(header, block + ".resnets.{}.conv1.weight"))
         ])  # fmt: skip
     return _sizes(header, levels, first, prefix, "conv_out", "mid_block.attentions.0")
