@@ -47,7 +47,7 @@ latent-diffusion layout; its metadata names the sizes and the training.
 `make model` (`python -m marquetry.nodes.world.builtin`) retrains it from nothing on two cores in under an hour: {lessons:,} rendered
 scenes; the autoencoder for {autoencoder_steps:,} steps of {autoencoder_batch} (pictures survive it at {autoencoder_db} dB), then text encoder and noise predictor together for
 {diffusion_steps:,} steps of {diffusion_batch} on cached latents, with min-SNR weights, a tenth of the captions emptied for guidance, and averaged weights. The seed
-is {seed}; the same seed and thread count give the same file.
+is {seed}; on one machine the same seed and thread count give the same file. {note}
 
 ## Limits
 
@@ -77,6 +77,7 @@ def model_card(marks: str, sampling: str, facts: Mapping[str, str], training: Ma
         unet_layers=sizes["unet_layers"],
         autoencoder_channels=", ".join(map(str, sizes["autoencoder_channels"])),
         autoencoder_layers=sizes["autoencoder_layers"],
+        note=facts.get("marquetry.note", ""),
         autoencoder_db=facts["marquetry.autoencoder_db"],
         **training,
     )

@@ -12,7 +12,8 @@ CAPTIONS = ["", "a red cat on the beach, at night", "Photo of a kitten!!", "it's
 
 @pytest.mark.parametrize("caption", CAPTIONS)
 def test_tokens_agree_with_transformers(caption: str) -> None:
-    reference = CLIPTokenizer(vocab=vocabulary(), merges=[tuple(merge.split()) for merge in merges()])
+    pairs = [tuple(merge.split()) for merge in merges()]
+    reference = CLIPTokenizer(vocab=vocabulary(), merges=pairs)
 
     expected = reference([caption], padding="max_length", truncation=True, max_length=77)["input_ids"]
 

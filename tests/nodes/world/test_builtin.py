@@ -3,9 +3,13 @@
 from pathlib import Path
 
 import pytest
+import torch
 
+from marquetry.engine.folders import Folders
+from marquetry.engine.models.library import ModelLibrary, add_builtin_models
 from marquetry.engine.training.sampling import SamplingPlan
 from marquetry.engine.training.single_file import read_facts, read_model
+from marquetry.engine.training.vocabulary import token_ids
 from marquetry.nodes.world.builtin import BUILTIN_MODEL, train_builtin
 from marquetry.nodes.world.exam import Answer, questions, share_right, sit
 from marquetry.nodes.world.measure import contact_sheet, reference_painter, table
@@ -34,6 +38,24 @@ def test_the_file_says_what_it_is() -> None:
 @pytest.mark.parametrize("attribute", ["subject", "colour", "setting", "time_of_day"])
 def test_at_least_four_of_five_pictures_show_what_was_asked(answers: list[Answer], attribute: str) -> None:
     assert share_right(answers, attribute) >= 0.8
+
+
+def test_the_engine_reads_the_same_networks_as_the_trainer(tmp_path: Path) -> None:
+    folders = Folders(data=tmp_path)
+    add_builtin_models(folders)
+    library = ModelLibrary(folders, device="cpu", dtype="float32", text_dtype="float32", vae_dtype="float32")
+    model = read_model(BUILTIN_MODEL)
+    latents = torch.randn(1, 4, 8, 8, generator=torch.Generator().manual_seed(0))
+
+    loaded = library.load_checkpoint(BUILTIN_MODEL.name)
+
+    assert loaded.clip is not None and loaded.vae is not None
+    with torch.no_grad():
+        hidden = model.text_encoder(token_ids(["a red cat on the beach, at night"])).last_hidden_state
+        decoded = model.autoencoder.decode(latents).sample
+    assert loaded.model.family == "sd1"
+    torch.testing.assert_close(loaded.clip.encode("a red cat on the beach, at night").embedding, hidden)
+    torch.testing.assert_close(loaded.vae.decode(latents), ((decoded + 1.0) / 2.0).clamp(0.0, 1.0).permute(0, 2, 3, 1))
 
 
 def test_marks_and_contact_sheet_are_made_from_the_answers(answers: list[Answer]) -> None:
