@@ -35,9 +35,7 @@ class Stage(ABC):
         self.step = 0
         self.steps = recipe.steps
         parameters = [weight for weight in networks.parameters() if weight.requires_grad]
-        self.optimiser = torch.optim.AdamW(
-            parameters, lr=recipe.learning_rate, betas=(0.9, 0.99), weight_decay=recipe.weight_decay
-        )
+        self.optimiser = torch.optim.AdamW(parameters, lr=recipe.learning_rate, betas=(0.9, 0.99), weight_decay=recipe.weight_decay)
         self.average = WeightAverage(networks, recipe.ema_decay)
 
     @abstractmethod

@@ -74,9 +74,7 @@ def steps_within(stage: Stage, seconds: float) -> int:
     return max(stage.step, min(stage.recipe.steps, int(seconds / pace)))
 
 
-def train(
-    examples: Examples, recipe: Recipe, out: Path, workshop: Workshop, seed: int, facts: Mapping[str, str]
-) -> None:
+def train(examples: Examples, recipe: Recipe, out: Path, workshop: Workshop, seed: int, facts: Mapping[str, str]) -> None:
     """Trains from nothing and writes the single file `out`. The same seed and recipe give the same file."""
     torch.manual_seed(seed)
     workshop.folder.mkdir(parents=True, exist_ok=True)

@@ -71,11 +71,7 @@ def check(picture: Image.Image) -> Finding:
         rest = pixels - stencils.through * _backgrounds().pixels[index] - stencils.fixed
         match = numpy.einsum("tp,tpc->tc", stencils.tint, rest)
         unexplained = numpy.einsum("tpc,tpc->t", rest, rest)
-        errors = (
-            unexplained[:, None]
-            - 2.0 * match @ palette.T
-            + stencils.tint_power[:, None] * (palette * palette).sum(axis=1)[None]
-        )
+        errors = unexplained[:, None] - 2.0 * match @ palette.T + stencils.tint_power[:, None] * (palette * palette).sum(axis=1)[None]
         place, colour = divmod(int(errors.argmin()), len(COLOURS))
         error = float(max(errors[place, colour], 0.0) / pixels.size) ** 0.5
         if best is None or error < best.error:

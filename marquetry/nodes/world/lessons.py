@@ -19,9 +19,7 @@ class WorldLessons:
 
     def __init__(self, count: int, seed: int) -> None:
         contents = [content for content in all_contents() if not is_held_out(content)]
-        self.scenes: list[Scene] = [
-            jittered(contents[index % len(contents)], seed * 1_000_003 + index) for index in range(count)
-        ]
+        self.scenes: list[Scene] = [jittered(contents[index % len(contents)], seed * 1_000_003 + index) for index in range(count)]
 
     def pictures(self) -> "NDArray[numpy.uint8]":
         """All renders, `[N, 64, 64, 3]`."""

@@ -1,5 +1,7 @@
 """The trainer's tokens are those of transformers' CLIP tokenizer over the same vocabulary."""
 
+from typing import Any
+
 import pytest
 from transformers import CLIPTokenizer
 
@@ -12,7 +14,7 @@ CAPTIONS = ["", "a red cat on the beach, at night", "Photo of a kitten!!", "it's
 
 @pytest.mark.parametrize("caption", CAPTIONS)
 def test_tokens_agree_with_transformers(caption: str) -> None:
-    pairs = [tuple(merge.split()) for merge in merges()]
+    pairs: Any = [tuple(merge.split()) for merge in merges()]
     reference = CLIPTokenizer(vocab=vocabulary(), merges=pairs)
 
     expected = reference([caption], padding="max_length", truncation=True, max_length=77)["input_ids"]
