@@ -80,6 +80,10 @@ def _prepare(url: str) -> tuple[Engine, Engine]:
     writing = make_engine(url, write=True)
     if writing.dialect.name == "sqlite" and writing.url.database is not None:
         Path(writing.url.database).parent.mkdir(parents=True, exist_ok=True)
-    with writing.begin() as connection:
-        migrate(connection)
-    return writing, make_engine(url, write=False, connections=READERS)
+    try:
+        with writing.begin() as connection:
+            migrate(connection)
+        return writing, make_engine(url, write=False, connections=READERS)
+    except BaseException:
+        writing.dispose()
+        raise
