@@ -54,7 +54,7 @@ def sample(
     seed: Annotated[int, Seed()] = 0,
     steps: Annotated[int, Range(1, 100)] = 20,
     sampler_name: Annotated[str, Choice("euler", "heun")] = "euler",
-    positive: Conditioning = None,
+    positive: Conditioning | None = None,
     denoise: Annotated[float, Range(0, 1), Optional] = 1.0,
 ) -> Latent:
     raise NotImplementedError
@@ -452,7 +452,7 @@ def test_any_file_is_converted_or_refused_and_never_fails_otherwise(raw: Any, re
 
 
 node_ids = st.sampled_from(["1", "2", "7", "10", "4:2", "name", "007"])
-constants = {
+constants: dict[str, st.SearchStrategy[dict[str, Any]]] = {
     "Loader": st.fixed_dictionaries({"name": st.sampled_from(["a.ckpt", "b.ckpt"])}),
     "Lora": st.fixed_dictionaries({"strength": st.floats(-2, 2)}),
     "Encode": st.fixed_dictionaries({"text": st.text(st.characters(exclude_characters="/\\")) | st.just("{a|b} (c:1.2) \\(d\\)")}),

@@ -124,12 +124,12 @@ def _misfit(places: Sequence[Place], stored: Sequence[Any], folders: Folders) ->
 
 def _fits(place: Place, value: Any, folders: Folders) -> bool:
     if place.kind == "control":
-        return isinstance(value, bool) or value in CONTROLS
+        return isinstance(value, bool) or _is_control(value)
     if place.input is None or value is None:
         return True
     if not isinstance(place.input.type, str):
         choices = choices_of(place.input, folders) or []
-        return not choices or value in choices or (type(value) in {type(choice) for choice in choices} and value not in CONTROLS)
+        return not choices or value in choices or (type(value) in {type(choice) for choice in choices} and not _is_control(value))
     match str(place.input.type):
         case "INT":
             return isinstance(value, (int, float)) and not isinstance(value, bool)
@@ -138,9 +138,13 @@ def _fits(place: Place, value: Any, folders: Folders) -> bool:
         case "BOOLEAN":
             return isinstance(value, bool)
         case "STRING":
-            return isinstance(value, str) and value not in CONTROLS
+            return isinstance(value, str) and not _is_control(value)
         case _:
             return True
+
+
+def _is_control(value: Any) -> bool:
+    return isinstance(value, str) and value in CONTROLS
 
 
 def default_of(declared: Input, folders: Folders) -> Any:

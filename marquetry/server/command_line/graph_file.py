@@ -19,14 +19,24 @@ PICTURES = frozenset({".png", ".webp", ".jpg", ".jpeg"})
 
 
 def read_graph(path: Path, registry: Mapping[str, NodeType], folders: Folders) -> tuple[dict[str, Any], list[Problem]]:
-    """The API graph of a file (`-` is the standard input), and what could not be converted. Raises GraphError."""
-    raw = _read(path)
+    """The API graph of a file (`-` is the standard input) or of a shipped graph, and what could not be converted. Raises GraphError."""
+    raw = _shipped(str(path), folders) or _read(path)
     if isinstance(raw, dict) and isinstance(raw.get("prompt"), dict) and "class_type" not in raw["prompt"]:
         raw = raw["prompt"]
     if detect(raw) == "api":
         return raw, []
     conversion = to_api(raw, registry, folders)
     return conversion.graph, conversion.problems
+
+
+def _shipped(name: str, folders: Folders) -> dict[str, Any] | None:
+    """The shipped graph of that name, with its samples in the input folder; a file of that name comes first."""
+    from marquetry.graphs.library import list_graphs, load_graph, place_samples
+
+    if Path(name).exists() or name not in {graph.name for graph in list_graphs()}:
+        return None
+    place_samples(name, folders)
+    return load_graph(name)
 
 
 def _read(path: Path) -> Any:

@@ -16,7 +16,12 @@ if TYPE_CHECKING:
 
 
 def run(
-    graph: Annotated[Path, typer.Argument(help="API or editor JSON, a picture that carries its graph, or - for the standard input.")],
+    graph: Annotated[
+        Path,
+        typer.Argument(
+            help="API or editor JSON, a picture that carries its graph, the name of a shipped graph, or - for the standard input."
+        ),
+    ],
     set: Annotated[
         list[str] | None, typer.Option("--set", help="NODE.INPUT=VALUE; NODE is an id, a title or a type.", show_default=False)
     ] = None,

@@ -12,7 +12,12 @@ from marquetry.server.command_line.options import Config, Data, ExtraPaths, Json
 
 
 def validate(
-    graph: Annotated[Path, typer.Argument(help="API or editor JSON, a picture that carries its graph, or - for the standard input.")],
+    graph: Annotated[
+        Path,
+        typer.Argument(
+            help="API or editor JSON, a picture that carries its graph, the name of a shipped graph, or - for the standard input."
+        ),
+    ],
     data: Data = None,
     config: Config = None,
     extra_model_paths_config: ExtraPaths = None,
