@@ -22,6 +22,7 @@ class GraphLimits:
     """How large a graph may be. `expanded_nodes` and `expansion_depth` bound what a graph grows to while it runs."""
 
     nodes: int = 50_000
+    depth: int = 50_000
     inputs_per_node: int = 2_000
     literal_bytes: int = 16 * 2**20
     literal_depth: int = 64
@@ -79,7 +80,10 @@ class Graph(Mapping[str, Node]):
         if len(prompt) > limits.nodes:
             raise GraphError(f"the graph has {len(prompt)} nodes; at most {limits.nodes} are allowed", limit=limits.nodes)
         budget = _Budget(limits)
-        return cls({id: _node(id, raw, limits, budget) for id, raw in prompt.items()})
+        graph = cls({id: _node(id, raw, limits, budget) for id, raw in prompt.items()})
+        if len(graph.nodes) > limits.depth and (depth := graph.depth()) > limits.depth:
+            raise GraphError(f"the longest path of the graph has {depth} nodes; at most {limits.depth} are allowed", limit=limits.depth)
+        return graph
 
     def to_api(self) -> dict[str, Any]:
         """The inverse of `from_api`."""
@@ -104,6 +108,30 @@ class Graph(Mapping[str, Node]):
                 if type(value) is Link and value.node_id not in found and value.node_id in self.nodes:
                     pending.append(value.node_id)
         return found
+
+    def depth(self) -> int:
+        """The number of nodes on the longest path; nodes on a cycle do not count."""
+        parents = {
+            id: {value.node_id for value in node.inputs.values() if type(value) is Link and value.node_id in self.nodes}
+            for id, node in self.nodes.items()
+        }
+        children: dict[str, list[str]] = {}
+        for id, links in parents.items():
+            for parent in links:
+                children.setdefault(parent, []).append(id)
+        waiting = {id: len(links) for id, links in parents.items()}
+        level = [id for id, count in waiting.items() if not count]
+        depth = 0
+        while level:
+            depth += 1
+            deeper: list[str] = []
+            for id in level:
+                for child in children.get(id, ()):
+                    waiting[child] -= 1
+                    if not waiting[child]:
+                        deeper.append(child)
+            level = deeper
+        return depth
 
     def cycle(self) -> tuple[str, ...]:
         """The ids of one cycle, in the order of its links, or nothing."""

@@ -15,7 +15,6 @@ from aiohttp import web
 import marquetry.graphs
 import marquetry.nodes
 from marquetry.engine.folders import Folders
-from marquetry.engine.graph import GraphLimits
 from marquetry.engine.models.library import add_builtin_models
 from marquetry.engine.registry import Registry
 from marquetry.server import keys
@@ -81,7 +80,7 @@ def create_app(
     application[keys.SETTINGS] = settings
     application[keys.JOBS] = jobs
     application[keys.FOLDERS] = folders
-    limits = GraphLimits(nodes=settings.limits.graph_nodes, expanded_nodes=settings.limits.expansion_nodes)
+    limits = settings.limits.of_graphs()
     application[keys.CHECK] = GraphCheck(registry, folders, jobs, limits)
     packs = PackFiles(folders, Path(marquetry.graphs.__path__[0]))
     application[keys.PACK_FILES] = packs

@@ -17,6 +17,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from marquetry.engine.graph import GraphLimits
 from marquetry.server.errors import SettingsError
 
 FILE_NAME = "marquetry.yaml"
@@ -44,6 +45,10 @@ class Limits(BaseModel):
     expansion_nodes: int = Field(default=100_000, gt=0, description="nodes that a job may add to its graph while it runs")
     queued_jobs_per_client: int = Field(default=1_000, gt=0, description="jobs that one client may have waiting")
     image_pixels: int = Field(default=16384 * 16384, gt=0, description="pixels of one picture that is read")
+
+    def of_graphs(self) -> GraphLimits:
+        """What the engine is told of them."""
+        return GraphLimits(nodes=self.graph_nodes, depth=self.graph_depth, expanded_nodes=self.expansion_nodes)
 
 
 class Settings(BaseSettings):

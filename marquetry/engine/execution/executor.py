@@ -114,7 +114,10 @@ class Executor:
     def free(self, *, unload_models: bool = False, free_memory: bool = False) -> None:
         """Let go of models that nothing uses, and of all results in memory and the objects that nodes keep."""
         if unload_models and self.services.models is not None:
+            from marquetry.engine.models.adapters.staging import STAGE
+
             self.services.models.residency.unload_all()
+            STAGE.clear()
         if free_memory:
             self.cache.clear()
             with self._lock:

@@ -13,7 +13,6 @@ from marquetry.engine.context import Services
 from marquetry.engine.disk_store import DiskStore
 from marquetry.engine.execution.executor import Executor
 from marquetry.engine.folders import Folders
-from marquetry.engine.graph import GraphLimits
 from marquetry.engine.registry import Registry
 from marquetry.server.data_folders import folders_of
 from marquetry.server.jobs.workers.parts import EngineParts
@@ -52,7 +51,7 @@ def build_engine(options: Mapping[str, Any]) -> EngineParts:
         registry,
         services,
         ResultCache(settings.cache_memory_bytes, store),
-        limits=GraphLimits(nodes=settings.limits.graph_nodes, expanded_nodes=settings.limits.expansion_nodes),
+        limits=settings.limits.of_graphs(),
         numerics=_numerics(models),
     )
     return EngineParts(registry, services, executor, failed, web_directories, _warm_up, voice)
