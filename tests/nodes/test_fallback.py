@@ -27,7 +27,12 @@ def shop(tmp_path: Path) -> Iterator[Workshop]:
 
 
 def test_the_second_way_does_not_run_while_the_first_one_works(shop: Workshop) -> None:
-    graph = {"a": n("Value", value=1), "b": n("Value", value=2), "f": n("Fallback", first=["a", 0], second=["b", 0]), "s": n("Show", value=["f", 0])}
+    graph = {
+        "a": n("Value", value=1),
+        "b": n("Value", value=2),
+        "f": n("Fallback", first=["a", 0], second=["b", 0]),
+        "s": n("Show", value=["f", 0]),
+    }
     ended = shop.run(graph)
     assert (ended.seen("s"), "b" in ended.ran) == ([1], False)
 

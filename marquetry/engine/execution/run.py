@@ -140,6 +140,10 @@ class Run:
                 self.executor.lanes.post[lane](self)
                 return
 
+    def is_over(self) -> bool:
+        """Whether the job has ended."""
+        return self.over
+
     def emit(self, event: AnyEvent) -> None:
         """Tell the listener, unless the job is over; events of one job come one after the other."""
         with self.lock:
@@ -438,7 +442,7 @@ class Run:
         if growing:
             self.growth.expand(index, planned, returned, None if ui is None else dict(ui), duration_s)
             return
-        result = Result(call.merge(node_type, [part.values for part in returned]), ui, duration_s)
+        result = Result(call.merge(node_type, [part.values for part in returned]), None if ui is None else dict(ui), duration_s)
         result.shareable = not call.has_blocker(result.outputs)
         self.executor.learn(node_type, duration_s)
         self.settle(index, result, duration_s=duration_s, arguments=arguments)
@@ -592,7 +596,7 @@ class Run:
         return None
 
     def failed_event(self, **fields: Any) -> NodeFailed:
-        return NodeFailed(job_id=self.job_id, time_ms=now_ms(), executed=self.executed, **fields)
+        return NodeFailed(job_id=self.job_id, time_ms=now_ms(), executed=list(self.executed), **fields)
 
     def dependents_of(self, index: int) -> list[int]:
         """The nodes that wait for this one now."""

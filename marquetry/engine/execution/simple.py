@@ -69,9 +69,8 @@ def step(run: Run, index: int, planned: PlannedNode) -> bool:
         duration_s=duration_s,
     )
     with run.lock:
-        if run.over:
-            return True
-        listener(event)
-        run.executed.append(id)
-        run.hand_on(index, planned, result)
+        if not run.is_over():  # another thread may have ended the job meanwhile
+            listener(event)
+            run.executed.append(id)
+            run.hand_on(index, planned, result)
     return True

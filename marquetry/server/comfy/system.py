@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-import psutil  # type: ignore[import-untyped]
+import psutil
 from aiohttp import web
 from pydantic import BaseModel
 

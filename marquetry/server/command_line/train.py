@@ -17,11 +17,20 @@ def _group() -> None:
 
 @train.command()
 def builtin(
-    out: Annotated[Path, typer.Argument(help="The file to write.")],
-    resume: Annotated[Path | None, typer.Option(help="Folder with what an earlier run left.", show_default=False)] = None,
+    out: Annotated[Path | None, typer.Argument(help="The file to write; by default the one that ships.", show_default=False)] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from what an earlier, unfinished run left beside the file.")] = False,
     seed: Annotated[int, typer.Option(help="Seed of the training.")] = 0,
+    minutes: Annotated[float | None, typer.Option(help="Shorten the training to about this long.", show_default=False)] = None,
 ) -> None:
     """Train the built-in model from nothing, on scenes that it draws itself. Takes under an hour on two cores."""
-    from marquetry.engine.training.builtin import train_builtin
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-    train_builtin(out, resume=resume, seed=seed, report=typer.echo)
+    from marquetry.nodes.world.builtin import BUILTIN_MODEL, train_builtin
+
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f} %"), TimeRemainingColumn())
+    with Progress(*columns) as progress:
+        task = progress.add_task("training", total=1.0)
+        train_builtin(
+            out or BUILTIN_MODEL, resume=resume, seed=seed, minutes=minutes,
+            report=lambda stage, fraction: progress.update(task, description=stage, completed=fraction),
+        )  # fmt: skip

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import socket
 
-import psutil  # type: ignore[import-untyped]
+import psutil
 
 
 def own_holder() -> str:
