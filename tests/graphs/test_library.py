@@ -54,7 +54,7 @@ def test_the_first_graphs_are_there() -> None:
 @pytest.mark.parametrize("graph", GRAPHS, ids=lambda graph: graph.name)
 def test_a_manifest_names_inputs_and_outputs_that_the_graph_has(graph: ShippedGraph, studio: Studio) -> None:
     nodes = load_graph(graph.name)
-    assert graph.title and graph.description and graph.tags
+    assert graph.title and graph.description and graph.tags and graph.thumbnail.is_file()
     for place in graph.inputs.values():
         declared = studio.registry[nodes[place.node_id]["class_type"]].input(place.node_input)
         assert declared is not None and place.node_input in nodes[place.node_id]["inputs"]
