@@ -54,7 +54,12 @@ def document(routes: Iterable[Route]) -> dict[str, Any]:
             paths.setdefault(plain(path), {})[route.method.lower()] = _operation(route, path, number, schemas)
     return {
         "openapi": "3.1.0",
-        "info": {"title": "Marquetry", "version": __version__, "description": DESCRIPTION, "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"}},
+        "info": {
+            "title": "Marquetry",
+            "version": __version__,
+            "description": DESCRIPTION,
+            "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        },
         "servers": [{"url": "/"}],
         "tags": [{"name": tag} for tag in dict.fromkeys(route.tag for route in routes)],
         "paths": paths,
@@ -144,7 +149,10 @@ def _response(answer: Answer, schemas: _Schemas) -> dict[str, Any]:
 
 
 def _path_parameters(path: str) -> list[dict[str, Any]]:
-    return [{"name": match[1], "in": "path", "required": True, "schema": {"type": "string", "minLength": 1}} for match in PARAMETER.finditer(path)]
+    return [
+        {"name": match[1], "in": "path", "required": True, "schema": {"type": "string", "minLength": 1}}
+        for match in PARAMETER.finditer(path)
+    ]
 
 
 def _query_parameters(route: Route, schemas: _Schemas) -> list[dict[str, Any]]:
@@ -172,4 +180,7 @@ def _without_null(schema: dict[str, Any]) -> dict[str, Any]:
 
 
 def _header_parameters(headers: Mapping[str, str]) -> list[dict[str, Any]]:
-    return [{"name": name, "in": "header", "required": False, "description": text, "schema": {"type": "string"}} for name, text in headers.items()]
+    return [
+        {"name": name, "in": "header", "required": False, "description": text, "schema": {"type": "string"}}
+        for name, text in headers.items()
+    ]

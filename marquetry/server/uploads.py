@@ -19,7 +19,24 @@ from marquetry.server.http.errors import RequestError, TooLarge, UnsupportedCont
 PICTURE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".gif", ".tif", ".tiff", ".avif", ".bmp"})
 MEDIA_SUFFIXES = frozenset(
     {".mp4", ".webm", ".mkv", ".mov", ".avi", ".m4v", ".wav", ".mp3", ".flac", ".ogg", ".opus", ".m4a", ".aac", ".glb", ".gltf", ".obj"}
-    | {".fbx", ".stl", ".ply", ".splat", ".spz", ".ksplat", ".usdz", ".mtl", ".json", ".txt", ".csv", ".srt", ".vtt", ".latent", ".exr", ".hdr"}
+    | {
+        ".fbx",
+        ".stl",
+        ".ply",
+        ".splat",
+        ".spz",
+        ".ksplat",
+        ".usdz",
+        ".mtl",
+        ".json",
+        ".txt",
+        ".csv",
+        ".srt",
+        ".vtt",
+        ".latent",
+        ".exr",
+        ".hdr",
+    }
 )
 MAX_FIELD_BYTES = 64 * 1024
 MAX_NAME_CHARACTERS = 200
@@ -66,7 +83,11 @@ def store(upload: Upload, folders: Folders) -> dict[str, str]:
     A name that is taken by other bytes gets a number, the same bytes keep the old name. Raises UnsafePath, UnsupportedContent, InvalidPicture.
     """
     kind = upload.fields.get("type") or "input"
-    subfolder = upload.fields.get("subfolder", "").strip().replace("\\", "/").strip("/") if not _leaves(upload.fields.get("subfolder", "")) else None
+    subfolder = (
+        upload.fields.get("subfolder", "").strip().replace("\\", "/").strip("/")
+        if not _leaves(upload.fields.get("subfolder", ""))
+        else None
+    )
     if subfolder is None:
         raise UnsafePath("the subfolder leads out of its folder")
     root = folders.directory(kind)
@@ -152,6 +173,8 @@ async def _read(part: BodyPartReader, limit_bytes: int) -> bytes:
     while chunk := await part.read_chunk(256 * 1024):
         size += len(chunk)
         if size > limit_bytes:
-            raise TooLarge(f"'{part.filename or part.name}' has more than the {limit_bytes:,} bytes that are allowed", limit_bytes=limit_bytes)
+            raise TooLarge(
+                f"'{part.filename or part.name}' has more than the {limit_bytes:,} bytes that are allowed", limit_bytes=limit_bytes
+            )
         pieces.append(chunk)
     return b"".join(pieces)

@@ -22,8 +22,8 @@ from marquetry.server import keys
 from marquetry.server.app import create_app
 from marquetry.server.database.database import Database
 from marquetry.server.jobs.service import JobService
-from marquetry.server.jobs.workers.parts import EngineParts
 from marquetry.server.jobs.workers.inline import InlineWorker
+from marquetry.server.jobs.workers.parts import EngineParts
 from marquetry.server.logs import LogBuffer
 from marquetry.server.settings import Settings
 from tests.server import nodes

@@ -40,7 +40,11 @@ async def test_an_idempotency_key_makes_one_job_however_often_it_is_sent(peer: P
 
 
 async def test_every_problem_of_a_graph_is_told_at_once(peer: Peer) -> None:
-    graph = {"1": {"class_type": "Number", "inputs": {"value": "x"}}, "2": {"class_type": "Show", "inputs": {"value": ["1", 0]}}, "3": {"class_type": "Show", "inputs": {}}}
+    graph = {
+        "1": {"class_type": "Number", "inputs": {"value": "x"}},
+        "2": {"class_type": "Show", "inputs": {"value": ["1", 0]}},
+        "3": {"class_type": "Show", "inputs": {}},
+    }
     refused = (await peer.json("POST", "/api/v1/jobs", 400, json=graph))["error"]
     assert refused["code"] == "validation_failed" and {problem["node_id"] for problem in refused["details"]["problems"]} == {"1", "3"}
     checked = await peer.json("POST", "/api/v1/validate", json=graph)

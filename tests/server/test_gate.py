@@ -55,7 +55,10 @@ async def test_pages_have_a_strict_policy_and_nothing_inline(peer: Peer) -> None
     for path in ("/", "/api/docs"):
         async with peer.session.get(path) as answer:
             text = await answer.text()
-            assert "default-src 'none'" in answer.headers["Content-Security-Policy"] and "unsafe" not in answer.headers["Content-Security-Policy"]
+            assert (
+                "default-src 'none'" in answer.headers["Content-Security-Policy"]
+                and "unsafe" not in answer.headers["Content-Security-Policy"]
+            )
         assert not re.search(r"<script(?![^>]*src=)|<style|style=|\son[a-z]+=|https?://(?!www\.w3\.org)", text)
         for name in re.findall(r'(?:href|src)="(/pages/[^"]+)"', text):
             assert await peer.send("GET", name)
@@ -66,7 +69,9 @@ async def test_no_route_is_missing_from_the_document(peer: Peer) -> None:
     document = await peer.json("GET", "/api/openapi.json")
     documented = {(method.upper(), path) for path, methods in document["paths"].items() for method in methods}
     routed = {
-        (route.method, plain(route.resource.canonical) if route.resource else "") for route in peer.application.router.routes() if route.method != "HEAD"
+        (route.method, plain(route.resource.canonical) if route.resource else "")
+        for route in peer.application.router.routes()
+        if route.method != "HEAD"
     }
     assert routed == documented
     ids = [operation["operationId"] for methods in document["paths"].values() for operation in methods.values()]

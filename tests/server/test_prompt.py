@@ -163,7 +163,7 @@ async def test_jobs_are_cancelled_by_id_all_or_none(peer: Peer) -> None:
 
 async def test_a_client_may_only_have_so_many_jobs_waiting(peer: Peer) -> None:
     answers: list[Any] = []
-    peer.jobs._queued_per_client = 2  # noqa: SLF001
+    peer.jobs._queued_per_client = 2
     for number in range(8):
         body = {"prompt": linked("Gate", name="full", value=number), "client_id": "ann"}
         async with peer.session.post("/prompt", json=body) as answer:

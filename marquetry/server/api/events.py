@@ -77,7 +77,9 @@ async def socket_events(request: web.Request) -> web.StreamResponse:
     sockets.admit(request.remote or "")
     socket = web.WebSocketResponse(max_msg_size=64 * 1024, heartbeat=HEARTBEAT_S, compress=False)
     await socket.prepare(request)
-    with jobs.feed.subscribe(client_id=query.client_id, job_id=query.job_id, owner=owner_filter(request), since=query.since) as subscription:
+    with jobs.feed.subscribe(
+        client_id=query.client_id, job_id=query.job_id, owner=owner_filter(request), since=query.since
+    ) as subscription:
         stream = Stream(with_previews=True)
         first = [] if job is None else [stream.standing(job, jobs.feed.seq)]
         if job is not None and job.state.is_final and query.since is None:

@@ -98,7 +98,9 @@ async def submit(request: web.Request) -> web.Response:
         return json_answer(summary(await jobs.find(job.id) or job), 202, headers)
 
 
-@routes.post("/validate", "Check a graph", body=Submit, answers={200: Answer("everything that is wrong with it, or nothing", ValidationResult)})
+@routes.post(
+    "/validate", "Check a graph", body=Submit, answers={200: Answer("everything that is wrong with it, or nothing", ValidationResult)}
+)
 async def validate(request: web.Request) -> web.Response:
     """Nothing runs. Reading the graph at all can fail, which is an error as of any request."""
     body = _submission(await read_object(request))

@@ -79,9 +79,7 @@ def made(job: Job) -> Made:
             if field not in scalars and isinstance(inputs.get(name), kind):
                 scalars[field] = inputs[name]
     duration_s = None if job.started_ms is None or job.finished_ms is None else (job.finished_ms - job.started_ms) / 1000
-    return Made(
-        models=list(models), seeds=list(seeds), prompts=list(prompts), duration_s=duration_s, engine_version=__version__, **scalars
-    )
+    return Made(models=list(models), seeds=list(seeds), prompts=list(prompts), duration_s=duration_s, engine_version=__version__, **scalars)
 
 
 def _file(value: Mapping[str, Any], kind: str, node_id: str) -> File:

@@ -33,7 +33,13 @@ class Suggestions(BaseModel):
     suggestions: list[Suggestion]
 
 
-@routes.get("/prompts/suggest", "How a prompt could go on", query=SuggestQuery, headers=OWNER_HEADER, answers={200: Answer("suggestions", Suggestions)})
+@routes.get(
+    "/prompts/suggest",
+    "How a prompt could go on",
+    query=SuggestQuery,
+    headers=OWNER_HEADER,
+    answers={200: Answer("suggestions", Suggestions)},
+)
 async def suggest(request: web.Request) -> web.Response:
     """The caller's own earlier prompts first, then words."""
     query = read_query(request, SuggestQuery)

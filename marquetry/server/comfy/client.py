@@ -12,6 +12,7 @@ from aiohttp import WSCloseCode, web
 from marquetry.server.comfy import messages
 from marquetry.server.comfy.standing import Standing
 from marquetry.server.comfy.translator import Frame, Translator
+from marquetry.server.http.frames import send_all
 from marquetry.server.jobs.message import Gap
 from marquetry.server.jobs.subscription import Subscription
 
@@ -22,13 +23,24 @@ MAX_POSTED = 1_000
 class Client:
     """`heard` is the number of the newest event that was sent. `post` sends something else in between."""
 
-    def __init__(self, id: str, address: str, socket: web.WebSocketResponse, translator: Translator, subscription: Subscription, heard: int, standing: Standing) -> None:
+    def __init__(
+        self,
+        id: str,
+        address: str,
+        socket: web.WebSocketResponse,
+        transport: asyncio.Transport,
+        translator: Translator,
+        subscription: Subscription,
+        heard: int,
+        standing: Standing,
+    ) -> None:
         self.id = id
         self.address = address
         self.translator = translator
         self.wants_logs = False
         self.heard = heard
         self._socket = socket
+        self._transport = transport
         self._subscription = subscription
         self._standing = standing
         self._posted: deque[str] = deque(maxlen=MAX_POSTED)
@@ -82,11 +94,7 @@ class Client:
             await self._woken.wait()
             self._woken.clear()
             while self._posted:
-                await self._socket.send_str(self._posted.popleft())
+                await self._send([self._posted.popleft()])
 
     async def _send(self, frames: list[Frame]) -> None:
-        for frame in frames:
-            if type(frame) is str:
-                await self._socket.send_str(frame)
-            else:
-                await self._socket.send_bytes(frame)  # type: ignore[arg-type]
+        await send_all(self._transport, frames)

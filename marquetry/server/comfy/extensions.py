@@ -30,7 +30,9 @@ async def templates(request: web.Request) -> web.Response:
     return json_answer(await asyncio.to_thread(request.app[PACK_FILES].templates))
 
 
-@routes.get("/workflow_templates/{pack}/{name:.+}", "An example graph or its picture", answers={200: Answer("the file", content_type="*/*")})
+@routes.get(
+    "/workflow_templates/{pack}/{name:.+}", "An example graph or its picture", answers={200: Answer("the file", content_type="*/*")}
+)
 async def template(request: web.Request) -> web.StreamResponse:
     match = request.match_info
     return file_answer(await asyncio.to_thread(request.app[PACK_FILES].template, match["pack"], match["name"]))

@@ -69,7 +69,9 @@ async def one_job(request: web.Request) -> web.Response:
     return json_answer(whole(await _find(request, request.match_info["job_id"])))
 
 
-@routes.post("/jobs/{job_id}/cancel", "Cancel a job", body_required=False, answers={200: Answer("whether there was something to do", dict[str, Any])})
+@routes.post(
+    "/jobs/{job_id}/cancel", "Cancel a job", body_required=False, answers={200: Answer("whether there was something to do", dict[str, Any])}
+)
 async def cancel_job(request: web.Request) -> web.Response:
     """A job that is done already, or that nobody knows, is no error."""
     job_id = request.match_info["job_id"]

@@ -41,7 +41,9 @@ def described(request: web.Request, description: Description) -> web.Response:
     if any(known.value in (description.tag, "*") for known in request.if_none_match or ()):
         answer = web.Response(status=304, headers=headers)
     elif "gzip" in request.headers.get(hdrs.ACCEPT_ENCODING, "").lower():
-        answer = web.Response(body=description.compressed, content_type="application/json", headers={**headers, hdrs.CONTENT_ENCODING: "gzip"})
+        answer = web.Response(
+            body=description.compressed, content_type="application/json", headers={**headers, hdrs.CONTENT_ENCODING: "gzip"}
+        )
     else:
         answer = web.Response(body=description.text, content_type="application/json", headers=headers)
     answer.etag = ETag(description.tag)

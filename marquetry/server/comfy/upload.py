@@ -46,7 +46,11 @@ async def upload_image(request: web.Request) -> web.Response:
 
 
 @routes.post(
-    "/upload/mask", "Upload a mask for a picture", body=MaskForm, body_type="multipart/form-data", answers={200: Answer("where it stands", Uploaded)}
+    "/upload/mask",
+    "Upload a mask for a picture",
+    body=MaskForm,
+    body_type="multipart/form-data",
+    answers={200: Answer("where it stands", Uploaded)},
 )
 async def upload_mask(request: web.Request) -> web.Response:
     """The result has the colours and graphs of the original and the transparency of what is uploaded."""

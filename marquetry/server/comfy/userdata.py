@@ -78,7 +78,12 @@ async def list_files(request: web.Request) -> web.Response:
 
 
 @routes.add(
-    "GET", "/v2/userdata", "Files and folders of a user", query=EntriesQuery, headers=OWNER_HEADER, answers={200: Answer("entries", list[Entry])}
+    "GET",
+    "/v2/userdata",
+    "Files and folders of a user",
+    query=EntriesQuery,
+    headers=OWNER_HEADER,
+    answers={200: Answer("entries", list[Entry])},
 )
 async def list_entries(request: web.Request) -> web.Response:
     query = read_query(request, EntriesQuery)

@@ -92,7 +92,9 @@ async def _known(request: web.Request, path: Path, form: str) -> web.Response | 
 
 async def _made(path: Path, data: bytes, kind: str, form: str) -> web.Response:
     name = f"{path.stem}.{kind.partition('/')[2]}"
-    answer = web.Response(body=data, headers={"Content-Type": kind, "Content-Disposition": disposition(name, kind), "Cache-Control": REVALIDATE})
+    answer = web.Response(
+        body=data, headers={"Content-Type": kind, "Content-Disposition": disposition(name, kind), "Cache-Control": REVALIDATE}
+    )
     answer.etag = ETag(await asyncio.to_thread(_tag, path, form))
     return answer
 

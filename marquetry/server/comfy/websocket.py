@@ -45,11 +45,15 @@ async def websocket(request: web.Request) -> web.StreamResponse:
         since = known.heard
     subscription = jobs.feed.subscribe(client_id=client_id, since=since)
     standing = Standing(jobs, client_id)
-    client = Client(client_id, request.remote or "", socket, Translator(jobs.remaining), subscription, since or jobs.feed.seq, standing)
+    transport = request.transport
+    if transport is None:
+        return socket
+    translator = Translator(jobs.remaining)
+    client = Client(client_id, request.remote or "", socket, transport, translator, subscription, since or jobs.feed.seq, standing)
     replaced = sockets.add(client)
     if replaced is not None:
         await replaced.close(b"another socket has taken this client id", WSCloseCode.POLICY_VIOLATION)
-    first: list[str | bytes] = [messages.status(jobs.remaining(), client_id), *await standing.frames(client.translator)]
+    first: list[str | bytes] = [messages.status(jobs.remaining(), client_id), *await standing.frames(translator)]
     sender = asyncio.create_task(client.run(first))
     try:
         async for received in socket:

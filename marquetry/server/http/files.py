@@ -55,4 +55,6 @@ def disposition(name: str, kind: str) -> str:
 def file_answer(path: Path, *, kind: str | None = None, cache: str = REVALIDATE) -> web.FileResponse:
     """The file with its entity tag; answers Range and If-None-Match. `kind` where the type is known better than by its name."""
     chosen = kind or safe_media_type(path.name)
-    return web.FileResponse(path, headers={"Content-Type": chosen, "Content-Disposition": disposition(path.name, chosen), "Cache-Control": cache})
+    return web.FileResponse(
+        path, headers={"Content-Type": chosen, "Content-Disposition": disposition(path.name, chosen), "Cache-Control": cache}
+    )

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import logging
+import random
 import re
 import time
-import uuid
 from collections.abc import Mapping
 
 from aiohttp import hdrs, web
@@ -56,7 +56,7 @@ class Gate:
     async def handle(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         started = time.perf_counter()
         given = request.headers.get(REQUEST_ID, "")
-        request_id = given if SOUND_ID.fullmatch(given) else uuid.uuid4().hex
+        request_id = given if SOUND_ID.fullmatch(given) else f"{random.getrandbits(128):032x}"
         request[ID] = request_id
         response: web.StreamResponse
         try:
@@ -74,7 +74,10 @@ class Gate:
         except Exception:
             logger.exception("a request failed", extra={"request_id": request_id, "path": request.path})
             response = error_answer(
-                "internal_error", "something is wrong in the server; its log has the reason under this request id", 500, {"request_id": request_id}
+                "internal_error",
+                "something is wrong in the server; its log has the reason under this request id",
+                500,
+                {"request_id": request_id},
             )
         if logger.isEnabledFor(logging.INFO):
             _log(request, response, request_id, started)

@@ -43,7 +43,9 @@ async def icon(request: web.Request) -> web.Response:
     return page(request, "icon.svg")
 
 
-@routes.get("/api/openapi.json", "This document", answers={200: Answer("OpenAPI 3.1", dict[str, Any]), 304: Answer("the caller has it already")})
+@routes.get(
+    "/api/openapi.json", "This document", answers={200: Answer("OpenAPI 3.1", dict[str, Any]), 304: Answer("the caller has it already")}
+)
 async def openapi(request: web.Request) -> web.Response:
     return _tagged(request, request.app[OPENAPI].text, "application/json")
 
