@@ -117,7 +117,7 @@ def _register(report: PackReport, registry: Registry, core: frozenset[str], clas
         if id in core:
             skipped[id] = "a built-in node has this id"
             continue
-        registration = Registration(id, str(titles.get(key, id)), f"custom_nodes.{report.name}", report.version)
+        registration = Registration(id, str(titles.get(key) or _own_title(node_class) or id), f"custom_nodes.{report.name}", report.version)
         try:
             node_type = _described(node_class, registration)
         except DeclarationError as error:
@@ -127,6 +127,14 @@ def _register(report: PackReport, registry: Registry, core: frozenset[str], clas
         registry.add(node_type, replace=True)
         added.append(id)
     report.node_ids, report.skipped = tuple(added), skipped
+
+
+def _own_title(node_class: Any) -> str | None:
+    """The title that a V3 schema gives, for packs that list such classes beside V1 ones."""
+    try:
+        return node_class.GET_SCHEMA().display_name or None
+    except Exception:  # no schema, or one that fails: describing the class says so
+        return None
 
 
 def _described(node_class: Any, registration: Registration) -> NodeType:

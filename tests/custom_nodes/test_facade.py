@@ -213,3 +213,50 @@ def test_a_pack_can_look_up_other_nodes_and_call_them(write_pack: Write, registr
     )
     (report,) = load_packs(registry, folders)
     assert report.ok, report.error
+
+
+def test_questions_about_the_device_have_answers_on_a_processor(write_pack: Write, registry: Registry, folders: Folders) -> None:
+    write_pack(
+        "asks",
+        IMPORTS
+        + """
+    import torch
+    management = comfy.model_management
+    processor = torch.device("cpu")
+    assert management.get_torch_device() == management.intermediate_device() == management.unet_offload_device() == processor
+    assert management.is_device_cpu(processor) and management.cpu_mode() and not management.is_nvidia()
+    assert management.unet_dtype() == management.vae_dtype() == management.text_encoder_dtype() == torch.float32
+    assert management.unet_manual_cast(torch.float32, processor) is None
+    assert not management.should_use_fp16() and not management.should_use_bf16() and not management.xformers_enabled()
+    assert 0 < management.get_free_memory() <= management.get_total_memory()
+    assert management.vram_state is management.VRAMState.DISABLED and management.cpu_state is management.CPUState.CPU
+    assert issubclass(management.OOM_EXCEPTION, Exception)
+    assert management.module_size(torch.nn.Linear(3, 2, bias=False)) == 24
+    management.soft_empty_cache()
+    management.unload_all_models()
+    assert not management.processing_interrupted()
+    assert not hasattr(management, "a_name_that_nobody_has")
+    """,
+    )
+    (report,) = load_packs(registry, folders, installation=Installation(folders, registry, device="cpu"))
+    assert report.ok, report.error
+
+
+def test_tools_over_tensors_and_weight_files(pack: Callable[[str], dict[str, Any]], tmp_path: Path) -> None:
+    import torch
+
+    names = pack("")
+    tools = names["comfy"].utils
+    assert tools.common_upscale(torch.zeros(1, 3, 8, 16), 4, 4, "bilinear", "center").shape == (1, 3, 4, 4)
+    assert tools.repeat_to_batch_size(torch.arange(3), 7).tolist() == [0, 1, 2, 0, 1, 2, 0]
+    assert tools.repeat_to_batch_size(torch.arange(3), 2).tolist() == [0, 1]
+    tools.save_torch_file({"a.w": torch.ones(2)}, str(tmp_path / "w.safetensors"), metadata={"k": "v"})
+    weights, metadata = tools.load_torch_file(str(tmp_path / "w.safetensors"), return_metadata=True)
+    assert (weights["a.w"].tolist(), metadata) == ([1.0, 1.0], {"k": "v"})
+    assert list(tools.state_dict_prefix_replace(weights, {"a.": "b."})) == ["b.w"]
+    layer = torch.nn.Sequential(torch.nn.Linear(2, 2))
+    before = tools.set_attr_param(layer, "0.weight", torch.zeros(2, 2))
+    assert tools.get_attr(layer, "0.weight").sum() == 0 and before.shape == (2, 2)
+    assert tools.get_tiled_scale_steps(1024, 512, 512, 512, 0) == 2
+    helpers = names["node_helpers"]
+    assert helpers.conditioning_set_values([["e", {"a": 1}]], {"b": 2}) == [["e", {"a": 1, "b": 2}]]

@@ -3,94 +3,20 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from marquetry.engine.declare import node, node_type
 from marquetry.engine.editor import detect, from_api, to_api
 from marquetry.engine.errors import GraphError
 from marquetry.engine.folders import Folders
-from marquetry.engine.outcome import NodeOutput
-from marquetry.engine.ports import (
-    Anything,
-    Choice,
-    Clip,
-    Conditioning,
-    File,
-    Image,
-    Latent,
-    Model,
-    Optional,
-    Range,
-    Raw,
-    Seed,
-    SocketOnly,
-    Text,
-)
 from marquetry.engine.registry import Registry
-
-
-@node(id="Loader", title="Load", category="t")
-def loader(name: Annotated[str, Choice("a.ckpt", "b.ckpt")]) -> tuple[Model, Clip]:
-    raise NotImplementedError
-
-
-@node(id="Lora", title="Lora", category="t")
-def lora(model: Model, clip: Clip, strength: Annotated[float, Range(-2, 2)] = 1.0) -> tuple[Model, Clip]:
-    raise NotImplementedError
-
-
-@node(id="Encode", title="Encode", category="t")
-def encode(text: Annotated[str, Text(multiline=True, dynamic_prompts=True)], clip: Clip) -> Conditioning:
-    raise NotImplementedError
-
-
-@node(id="Sample", title="Sample", category="t")
-def sample(
-    model: Model,
-    seed: Annotated[int, Seed()] = 0,
-    steps: Annotated[int, Range(1, 100)] = 20,
-    sampler_name: Annotated[str, Choice("euler", "heun")] = "euler",
-    positive: Conditioning | None = None,
-    denoise: Annotated[float, Range(0, 1), Optional] = 1.0,
-) -> Latent:
-    raise NotImplementedError
-
-
-@node(id="LoadPicture", title="Picture", category="t")
-def load_picture(image: Annotated[str, File("input", upload="image")], invert: Annotated[bool, Optional] = False) -> Image:
-    raise NotImplementedError
-
-
-@node(id="Save", title="Save", category="t", output_node=True)
-def save(images: Anything, filename_prefix: str = "out") -> NodeOutput[None]:
-    raise NotImplementedError
-
-
-@node(id="Old", title="Old", category="t")
-def old(count: Annotated[int, SocketOnly] = 1, seed: Annotated[int, SocketOnly] = 1, words: str = "", scale: float = 1.0) -> Image:
-    raise NotImplementedError
-
-
-@node(id="Pick", title="Pick", category="t")
-def pick(
-    names: Annotated[str, Choice("a", "b"), Raw(multi_select=True)], plain: Annotated[int, Raw(control_after_generate=False)] = 0
-) -> Image:
-    raise NotImplementedError
-
-
-FUNCTIONS = (loader, lora, encode, sample, load_picture, save, old, pick)
+from tests.engine.editor_nodes import editor_registry
 
 
 @pytest.fixture(scope="module")
 def registry() -> Registry:
-    registry = Registry()
-    for function in FUNCTIONS:
-        registry.add(node_type(function))
-    return registry
+    return editor_registry()
 
 
 @pytest.fixture(scope="module")
@@ -410,92 +336,6 @@ def test_wires_drawn_by_broadcast_nodes_are_followed(registry: Registry, folders
 def test_what_is_no_workflow_is_refused(raw: Any, registry: Registry, folders: Folders) -> None:
     with pytest.raises(GraphError):
         to_api(raw, registry, folders)
-
-
-json_values = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.text(max_size=5),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
-    max_leaves=5,
-)
-field_values = st.sampled_from([1, "a", None, "PrimitiveNode", "Reroute", "Sample", "sub", -10, -20, 4, 2]) | json_values
-rough_nodes = st.lists(st.fixed_dictionaries({"id": st.integers(0, 3), "type": st.sampled_from(["Sample", "Reroute", "PrimitiveNode", "sub", "Save", "GetNode", "?"])}, optional={
-    "mode": field_values, "inputs": st.lists(st.fixed_dictionaries({"name": st.sampled_from(["images", "model", "a"]), "link": st.integers(0, 5)}), max_size=2) | json_values,
-    "outputs": json_values, "widgets_values": json_values, "properties": json_values, "widgets_values_named": json_values,
-}), max_size=5)  # fmt: skip
-rough_links = st.lists(
-    st.tuples(
-        st.integers(0, 5),
-        st.sampled_from([0, 1, 2, 3, -10]),
-        st.integers(-1, 2),
-        st.sampled_from([0, 1, 2, 3, -20]),
-        st.integers(0, 2),
-        st.just("*"),
-    ).map(list)
-    | json_values,
-    max_size=6,
-)
-rough_files = st.fixed_dictionaries({"nodes": rough_nodes, "links": rough_links}, optional={
-    "definitions": st.fixed_dictionaries({"subgraphs": st.lists(st.fixed_dictionaries({"id": st.just("sub"), "nodes": rough_nodes, "links": rough_links, "inputs": json_values, "outputs": json_values}), max_size=2)}),
-    "extra": json_values,
-})  # fmt: skip
-
-
-@given(raw=rough_files)
-def test_any_file_is_converted_or_refused_and_never_fails_otherwise(raw: Any, registry: Registry, folders: Folders) -> None:
-    try:
-        conversion = to_api(raw, registry, folders)
-    except GraphError:
-        return
-    for entry in conversion.graph.values():
-        for value in entry["inputs"].values():
-            assert not isinstance(value, list) or value[0] in conversion.graph
-
-
-node_ids = st.sampled_from(["1", "2", "7", "10", "4:2", "name", "007"])
-constants: dict[str, st.SearchStrategy[dict[str, Any]]] = {
-    "Loader": st.fixed_dictionaries({"name": st.sampled_from(["a.ckpt", "b.ckpt"])}),
-    "Lora": st.fixed_dictionaries({"strength": st.floats(-2, 2)}),
-    "Encode": st.fixed_dictionaries({"text": st.text(st.characters(exclude_characters="/\\")) | st.just("{a|b} (c:1.2) \\(d\\)")}),
-    "Sample": st.fixed_dictionaries(
-        {"seed": st.integers(0, 2**64 - 1), "steps": st.integers(1, 100), "sampler_name": st.sampled_from(["euler", "heun"])},
-        optional={"denoise": st.floats(0, 1)},
-    ),
-    "Pick": st.fixed_dictionaries({"names": st.lists(st.sampled_from(["a", "b"])).map(lambda names: {"__value__": names}), "plain": st.integers(0, 9)}),
-    "Mystery": st.dictionaries(st.sampled_from(["x", "y"]), st.integers() | st.text()),
-    "Save": st.fixed_dictionaries({"filename_prefix": st.sampled_from(["a", "b/c"])}, optional={"extra": st.integers()}),
-}  # fmt: skip
-
-
-@st.composite
-def api_graphs(draw: st.DrawFn) -> dict[str, Any]:
-    graph: dict[str, Any] = {}
-    for id in draw(st.lists(node_ids, unique=True, max_size=6)):
-        kind = draw(st.sampled_from(sorted(constants)))
-        inputs = dict(draw(constants[kind]))
-        if graph:
-            for name in draw(
-                st.lists(st.sampled_from(["model", "clip", "images", "positive", "more", "steps", "text"]), unique=True, max_size=2)
-            ):
-                inputs[name] = [draw(st.sampled_from(sorted(graph))), draw(st.integers(0, 2))]
-        graph[id] = {"class_type": kind, "inputs": inputs}
-        if draw(st.booleans()):
-            graph[id]["_meta"] = {"title": "A title"}
-    return graph
-
-
-@given(graph=api_graphs())
-def test_an_api_graph_survives_the_way_to_the_editor_and_back(graph: dict[str, Any], registry: Registry, folders: Folders) -> None:
-    drawn = from_api(graph, registry)
-    assert detect(drawn) == "editor"
-    back = to_api(drawn, registry, folders).graph
-    required = {"Encode": {"text"}, "Sample": {"seed", "steps", "sampler_name"}}
-    assert set(back) == set(graph)
-    for id, entry in graph.items():
-        assert back[id]["class_type"] == entry["class_type"]
-        assert back[id]["inputs"] == entry["inputs"] or set(back[id]["inputs"]) - set(entry["inputs"]) <= required.get(
-            entry["class_type"], set()
-        )
-        assert entry.get("_meta", back[id]["_meta"]) == back[id]["_meta"]
 
 
 def test_drawn_nodes_stand_right_of_what_they_need_and_do_not_overlap(registry: Registry) -> None:

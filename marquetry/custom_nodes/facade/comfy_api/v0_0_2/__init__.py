@@ -3,5 +3,8 @@
 from __future__ import annotations
 
 from marquetry.custom_nodes.api import ComfyAPI, ComfyAPISync
+from marquetry.custom_nodes.v3 import io, ui
+from marquetry.custom_nodes.v3.node import ComfyExtension
 
-__all__ = ["ComfyAPI", "ComfyAPISync"]
+IO, UI = io, ui
+__all__ = ["IO", "UI", "ComfyAPI", "ComfyAPISync", "ComfyExtension", "io", "ui"]
