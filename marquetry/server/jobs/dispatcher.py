@@ -46,6 +46,7 @@ class Dispatcher:
         self._lease_ms = int(lease_s * 1000)
         self._leasing = False
         self._closing = False
+        self._telling = False
         self._loop = asyncio.get_running_loop()
         self._ends: dict[str, list[asyncio.Future[None]]] = {}
         self._idle: asyncio.Event = asyncio.Event()
@@ -79,8 +80,7 @@ class Dispatcher:
     def added(self, count: int) -> None:
         """The queue became longer, or shorter."""
         self.waiting = max(0, self.waiting + count)
-        self.changes += 1
-        self._feed.publish(QueueChanged(remaining=self.remaining()))
+        self._changed()
         self.offer()
 
     def offer(self) -> None:
@@ -89,8 +89,10 @@ class Dispatcher:
             self._lease()
 
     def _lease(self) -> None:
+        if self._leasing or self._closing:
+            return
         free = self._crew.free
-        if self._leasing or self._closing or free <= 0:
+        if free <= 0:
             return
         self._leasing = True
         now = now_ms()
@@ -179,9 +181,16 @@ class Dispatcher:
                 waiter.set_result(None)
 
     def _changed(self) -> None:
+        """The queue is another: tell so, once for all that changes at this moment."""
         self.changes += 1
         if not self.live:
             self._idle.set()
+        if not self._telling:
+            self._telling = True
+            self._loop.call_soon(self._tell)
+
+    def _tell(self) -> None:
+        self._telling = False
         self._feed.publish(QueueChanged(remaining=self.remaining()))
 
     def _lost_worker(self, worker: Worker, reason: str) -> None:

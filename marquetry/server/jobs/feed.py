@@ -49,16 +49,19 @@ class Feed:
         self.publish_all((event,), owner=owner, client_id=client_id)
 
     def publish_all(self, events: Sequence[FeedEvent], *, owner: str = "", client_id: str = "") -> None:
-        """As `publish`, for events of one job in their order."""
+        """As `publish`, for events of one job, in their order."""
+        if not events:
+            return
         memory = self._memory
+        listeners = self._listeners(events[0], owner, client_id)
         for event in events:
             self._seq += 1
             message = FeedMessage(self._seq, event, owner, client_id)
             if len(memory) == memory.maxlen:
                 self._forgotten = memory[0].seq
             memory.append(message)
-            for listeners in self._listeners(event, owner, client_id):
-                for subscription in listeners:
+            for group in listeners:
+                for subscription in group:
                     subscription.offer(message)
 
     def remembered(self, since: int) -> tuple[bool, Iterable[FeedMessage]]:

@@ -6,7 +6,6 @@ again alone, so that it can't take others with it; after `MAX_ATTEMPTS` it is se
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,6 +15,7 @@ from sqlalchemy import Connection, bindparam, select, update
 from marquetry.server.database.tables import job_graphs, jobs
 from marquetry.server.jobs.job import JobState
 from marquetry.server.jobs.queue import QUEUED, RUNNING, AnyRow, columns
+from marquetry.server.jobs.token import lease_token
 
 MAX_ATTEMPTS = 3
 AFFINITY_WINDOW = 8  # how far ahead a job with better affinity is looked for
@@ -114,7 +114,7 @@ def _lease_next(connection: Connection, request: LeaseRequest) -> list[Leased]:
             break
     turns = _take_turns(connection, candidates, line, chosen)
     leased = [
-        Leased(row.id, secrets.token_hex(16), row.owner, row.client_id, row.graph, row.extra, row.outputs, request.now_ms, row.attempts + 1,
+        Leased(row.id, lease_token(), row.owner, row.client_id, row.graph, row.extra, row.outputs, request.now_ms, row.attempts + 1,
                row.affinity)
         for row in chosen
     ]  # fmt: skip

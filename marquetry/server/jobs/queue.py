@@ -22,6 +22,22 @@ columns = jobs.c
 AnyRow: TypeAlias = Row[*tuple[Any, ...]]
 
 
+# Statements are made once: making one costs more than running it.
+_in_class = columns.priority == bindparam("class_number")
+_turns = select(
+    select(func.max(columns.turn)).where(columns.state == QUEUED, columns.owner == bindparam("owner_name"), _in_class).scalar_subquery(),
+    select(func.max(columns.turn)).where(columns.state == RUNNING, _in_class).scalar_subquery(),
+    select(func.min(columns.turn)).where(columns.state == QUEUED, _in_class).scalar_subquery(),
+)
+_waiting = select(func.count()).select_from(jobs).where(columns.client == bindparam("client_name"), columns.state == QUEUED)
+_same_key = select(columns.id, columns.fingerprint).where(
+    columns.owner == bindparam("owner_name"), columns.idempotency_key == bindparam("key")
+)
+_same_id = select(columns.seq).where(columns.id == bindparam("job_id"))
+_insert_job = insert(jobs)
+_insert_graph = insert(job_graphs)
+
+
 @dataclass(frozen=True, slots=True)
 class NewJob:
     """A job to be put in the queue. `waiting_limit` bounds the jobs that its client has waiting; `fingerprint` is of the request."""
@@ -126,8 +142,8 @@ def insert_jobs(connection: Connection, news: Sequence[NewJob]) -> list[Inserted
         graphs.append({"job_id": new.id, "graph": new.graph, "extra": new.extra})
         results.append(Inserted(new.id))
     if rows:
-        connection.execute(insert(jobs), rows)
-        connection.execute(insert(job_graphs), graphs)
+        connection.execute(_insert_job, rows)
+        connection.execute(_insert_graph, graphs)
     return results
 
 
@@ -136,9 +152,7 @@ def _refusal(connection: Connection, new: NewJob, ids: set[str], keys: dict[tupl
         twin = keys.get((new.owner, new.idempotency_key))
         known: tuple[str, bytes | None] | None = (twin.id, twin.fingerprint) if twin is not None else None
         if known is None:
-            found = connection.execute(
-                select(columns.id, columns.fingerprint).where(columns.owner == new.owner, columns.idempotency_key == new.idempotency_key)
-            ).first()
+            found = connection.execute(_same_key, {"owner_name": new.owner, "key": new.idempotency_key}).first()
             known = None if found is None else (found.id, found.fingerprint)
         if known is not None:
             if known[1] == new.fingerprint:
@@ -146,23 +160,20 @@ def _refusal(connection: Connection, new: NewJob, ids: set[str], keys: dict[tupl
             return IdempotencyConflict(
                 "this idempotency key was used for another request; use a new key for a new request", job_id=known[0]
             )
-    if new.id in ids or (new.id_given and connection.execute(select(columns.seq).where(columns.id == new.id)).first()):
+    if new.id in ids or (new.id_given and connection.execute(_same_id, {"job_id": new.id}).first()):
         return DuplicateJob(f"there is a job '{new.id}' already", job_id=new.id)
     return None
 
 
 def _count_waiting(connection: Connection, client: str) -> int:
-    return connection.execute(select(func.count()).select_from(jobs).where(columns.client == client, columns.state == QUEUED)).scalar_one()
+    return int(connection.execute(_waiting, {"client_name": client}).scalar_one())
 
 
 def _next_turn(connection: Connection, owner: str, priority: int) -> int:
     """One after the owner's last waiting job, and after what runs: nobody saves up turns, nobody waits behind another's crowd."""
-    last = select(func.max(columns.turn)).where(columns.state == QUEUED, columns.owner == owner, columns.priority == priority)
-    runs = select(func.max(columns.turn)).where(columns.state == RUNNING, columns.priority == priority)
-    first = select(func.min(columns.turn)).where(columns.state == QUEUED, columns.priority == priority)
-    found = connection.execute(select(last.scalar_subquery(), runs.scalar_subquery(), first.scalar_subquery())).one()
-    now = max(found[1] or 0, (found[2] or 1) - 1)
-    return max(found[0] or 0, now) + 1
+    last, runs, first = connection.execute(_turns, {"owner_name": owner, "class_number": priority}).one()
+    now = max(runs or 0, (first or 1) - 1)
+    return max(last or 0, now) + 1
 
 
 def _row(new: NewJob, turn: int) -> dict[str, Any]:

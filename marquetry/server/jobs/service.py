@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
-import uuid
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 
@@ -23,6 +22,7 @@ from marquetry.server.jobs.job import Job, JobState, Submission
 from marquetry.server.jobs.lease import Loss, lose_leases, running_holders
 from marquetry.server.jobs.live import ended
 from marquetry.server.jobs.queue import Cancel, NewJob, Removal, cancel_jobs, remove_finished
+from marquetry.server.jobs.token import job_id as new_job_id
 from marquetry.server.jobs.view import JobView
 from marquetry.server.jobs.workers.worker import Description, ValidationReply, Worker, WorkerStats
 
@@ -227,7 +227,7 @@ class JobService:
         if submission.idempotency_key is not None:
             fingerprint = hashlib.blake2b(b"\0".join((graph, extra, outputs)), digest_size=32).digest()
         return NewJob(
-            id=submission.job_id or str(uuid.uuid4()),
+            id=submission.job_id or new_job_id(),
             owner=submission.owner,
             client_id=submission.client_id,
             priority=submission.priority,

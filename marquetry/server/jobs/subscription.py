@@ -27,6 +27,7 @@ class Subscription:
         self.client_id = client_id
         self.job_id = job_id
         self.owner = owner
+        self._filters = (client_id is not None) + (job_id is not None) + (owner is not None)
         self._feed = feed
         self._limit = pending_messages
         self._pending: list[FeedMessage | None] = []
@@ -48,11 +49,13 @@ class Subscription:
 
     def offer(self, message: FeedMessage) -> None:
         """Take a message from the feed."""
-        if not self.wants(message):
+        if self._filters > 1 and not self.wants(message):  # the feed looked at one filter already
             return
-        if type(message.event) is NodeProgress:
-            message = self._conflate(message, message.event)
-        elif type(message.event) is QueueChanged:
+        event = message.event
+        kind = type(event)
+        if kind is NodeProgress:
+            message = self._conflate(message, event)  # type: ignore[arg-type]
+        elif kind is QueueChanged:
             self._replace(QUEUE)
         self._pending.append(message)
         if len(self._pending) > self._limit:
@@ -68,7 +71,8 @@ class Subscription:
         if not complete:
             self._pending.append(FeedMessage(since, Gap()))
         for message in messages:
-            self.offer(message)
+            if self.wants(message):
+                self.offer(message)
 
     def take(self) -> list[FeedMessage]:
         """What waits now, in order of numbers; possibly nothing."""

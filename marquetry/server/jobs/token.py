@@ -1,0 +1,40 @@
+"""Tokens: random names that nobody guesses and nobody gets twice. Randomness is fetched in bulk: asking the kernel for each gives up the GIL."""
+
+from __future__ import annotations
+
+import os
+import threading
+import uuid
+
+POOL_BYTES = 4096
+_lock = threading.Lock()
+_pool = b""
+_used = 0
+
+
+def random_bytes(count: int) -> bytes:
+    """Unpredictable bytes, at most `POOL_BYTES`; from any thread."""
+    global _pool, _used
+    with _lock:
+        if _used + count > len(_pool):
+            _pool, _used = os.urandom(POOL_BYTES), 0
+        _used += count
+        return _pool[_used - count : _used]
+
+
+def lease_token() -> str:
+    """The proof of a lease."""
+    return random_bytes(16).hex()
+
+
+def job_id() -> str:
+    """A random UUID, as ComfyUI's job ids are."""
+    return str(uuid.UUID(bytes=random_bytes(16), version=4))
+
+
+def _forget() -> None:
+    global _pool, _used
+    _pool, _used = b"", 0
+
+
+os.register_at_fork(after_in_child=_forget)  # two processes must not draw from one pool
