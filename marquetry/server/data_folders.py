@@ -5,15 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 
 from marquetry.engine.folders import Folders
-from marquetry.engine.models.extra_model_paths import apply_extra_model_paths
+from marquetry.engine.models.extra_model_paths import ExtraPathsError, apply_extra_model_paths
 from marquetry.engine.models.library import add_builtin_models
+from marquetry.server.errors import SettingsError
 from marquetry.server.settings import Settings
 
 EXTRA_FILE = "extra_model_paths.yaml"
 
 
 def folders_of(settings: Settings) -> Folders:
-    """The folders of an installation; nothing is made on disk. Raises ExtraPathsError for a file of extra paths that can't be read."""
+    """The folders of an installation; nothing is made on disk. Raises SettingsError for a file of extra paths that can't be read."""
     folders = Folders(
         settings.data,
         input=settings.input_directory or Path(),
@@ -28,5 +29,8 @@ def folders_of(settings: Settings) -> Folders:
     if own.is_file() and own not in files:
         files.insert(0, own)
     for file in files:
-        apply_extra_model_paths(folders, file)
+        try:
+            apply_extra_model_paths(folders, file)
+        except ExtraPathsError as error:
+            raise SettingsError(error.message) from error
     return folders
