@@ -17,41 +17,20 @@ import marquetry.nodes
 from marquetry.engine.folders import Folders
 from marquetry.engine.models.library import add_builtin_models
 from marquetry.engine.registry import Registry
-from marquetry.server import keys
-from marquetry.server.api import events, files, health, nodes, suggestions
-from marquetry.server.api import jobs as api_jobs
-from marquetry.server.api import weights as api_weights
+from marquetry.server import api, comfy, keys, pages
 from marquetry.server.check import GraphCheck
-from marquetry.server.comfy import (
-    extensions,
-    features,
-    history,
-    internal,
-    models,
-    object_info,
-    prompt,
-    queue,
-    system,
-    upload,
-    userdata,
-    users,
-    view,
-    websocket,
-)
-from marquetry.server.comfy import jobs as comfy_jobs
 from marquetry.server.comfy.sockets import Sockets
 from marquetry.server.data_folders import folders_of
 from marquetry.server.database.database import Database
 from marquetry.server.http.errors import CannotListen
 from marquetry.server.http.gate import Gate
 from marquetry.server.http.origin import OriginGuard
-from marquetry.server.http.routes import RouteTable, install
+from marquetry.server.http.routes import find_tables, install
 from marquetry.server.jobs.service import JobService
 from marquetry.server.logs import LogBuffer, configure
 from marquetry.server.object_info import ObjectInfo
 from marquetry.server.openapi import OpenApi
 from marquetry.server.packs import PackFiles
-from marquetry.server.pages import routes as pages
 from marquetry.server.people import People
 from marquetry.server.settings import Settings
 from marquetry.server.workers import workers_of
@@ -59,12 +38,6 @@ from marquetry.server.workers import workers_of
 logger = logging.getLogger(__name__)
 DRAIN_S = 10.0
 CLOSE_S = 2.0  # how long connections may take to end
-TABLES: tuple[RouteTable, ...] = (
-    api_jobs.routes, api_jobs.aliases, events.routes, nodes.routes, api_weights.routes, files.routes, suggestions.routes, health.routes,
-    prompt.routes, queue.routes, history.routes, comfy_jobs.routes, websocket.routes, object_info.routes, view.routes, upload.routes,
-    models.routes, system.routes, features.routes, users.routes, userdata.routes, extensions.routes, extensions.static, internal.routes,
-    pages.routes,
-)  # fmt: skip
 
 
 def create_app(
@@ -90,7 +63,7 @@ def create_app(
     application[keys.LOGS] = logs or LogBuffer()
     application[keys.STARTED_S] = time.monotonic()
     Gate(OriginGuard(settings.cors_origin, not settings.reachable_from_elsewhere)).install(application)
-    application[keys.OPENAPI] = OpenApi(install(application, TABLES))
+    application[keys.OPENAPI] = OpenApi(install(application, find_tables(api, comfy, pages)))
     application.cleanup_ctx.append(_run_jobs)
     application.cleanup_ctx.append(_tell_logs)
     application.on_shutdown.append(_say_goodbye)

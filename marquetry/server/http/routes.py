@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import importlib
 import inspect
+import pkgutil
+import sys
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from types import ModuleType
 from typing import Any, TypeAlias
 
 from aiohttp import web
@@ -47,6 +51,7 @@ class RouteTable:
     def __init__(self, tag: str, prefixes: Iterable[str] = ("",)) -> None:
         self.tag = tag
         self.prefixes = tuple(prefixes)
+        self.module = sys._getframe(1).f_globals["__name__"]  # where it is defined; modules that import it do not count
         self._routes: list[Route] = []
 
     def __iter__(self) -> Iterator[Route]:
@@ -100,6 +105,16 @@ class RouteTable:
 
     def patch(self, path: str, summary: str, **more: Any) -> Callable[[Handler], Handler]:
         return self.add("PATCH", path, summary, **more)
+
+
+def find_tables(*packages: ModuleType) -> tuple[RouteTable, ...]:
+    """Every route table that a module of these packages defines, in order of packages and names."""
+    tables: list[RouteTable] = []
+    for package in packages:
+        for found in sorted(pkgutil.iter_modules(package.__path__, package.__name__ + "."), key=lambda info: info.name):
+            module = importlib.import_module(found.name)
+            tables += [value for value in vars(module).values() if isinstance(value, RouteTable) and value.module == module.__name__]
+    return tuple(tables)
 
 
 def install(application: web.Application, tables: Iterable[RouteTable]) -> tuple[Route, ...]:
