@@ -45,9 +45,11 @@ class Registry(Mapping[str, NodeType]):
         self.revision += 1
 
     def scan(self, package: ModuleType) -> None:
-        """Add every function of the package's modules, subpackages included, that `declare.node` marked."""
-        for found in sorted(pkgutil.walk_packages(package.__path__, package.__name__ + "."), key=lambda info: info.name):
+        """Add every function of the package's modules that `declare.node` marked; of subpackages too, unless they say `HOLDS_NODES = False`."""
+        for found in sorted(pkgutil.iter_modules(package.__path__, package.__name__ + "."), key=lambda info: info.name):
             module = importlib.import_module(found.name)
+            if found.ispkg and getattr(module, "HOLDS_NODES", True):
+                self.scan(module)
             for value in vars(module).values():
                 declared = getattr(value, "__node_type__", None) if callable(value) else None
                 if isinstance(declared, NodeType) and getattr(value, "__module__", None) == module.__name__:

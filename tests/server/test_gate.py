@@ -187,7 +187,7 @@ async def main():
     await database.close()
 
 asyncio.run(main())
-heavy = {"torch", "diffusers", "transformers", "numpy", "scipy", "networkx"} & set(sys.modules)
+heavy = {"torch", "diffusers", "transformers", "numpy", "scipy", "networkx", "PIL", "yaml"} & set(sys.modules)
 assert not heavy, heavy
 """
 

@@ -11,8 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from marquetry.engine.errors import EngineError
 from marquetry.engine.folders import LEGACY_KINDS, Folders
 
@@ -41,6 +39,8 @@ def read_extra_model_paths(file: Path) -> list[ExtraPath]:
 
     `~` and environment variables are filled in. Raises ExtraPathsError, which names the section, for anything of another form.
     """
+    import yaml
+
     try:
         if file.stat().st_size > MAX_BYTES:
             raise ExtraPathsError(f"{file} is too large for a list of folders")

@@ -51,6 +51,7 @@ def serve(
     worker_count: Annotated[int | None, typer.Option(help="How many workers.", show_default="1")] = None,
 ) -> None:
     """Serve the API and the editor. Understands ComfyUI's flags; those that change nothing here are named in a warning."""
+    import gc
     import logging
 
     log = logging.getLogger("marquetry")
@@ -87,8 +88,18 @@ def serve(
         log.warning("these flags of ComfyUI have no effect here: %s", " ".join(ignored))
     if settings.reachable_from_elsewhere:
         log.warning("%s can be reached from other machines, and there are no accounts: whoever reaches it may use it", settings.host)
-    from marquetry.server.app import serve as run_server
     from marquetry.server.command_line.exits import explained
 
-    with explained():
-        run_server(settings, lambda address: typer.echo(f"Marquetry listens on {address}"))
+    def listening(address: str) -> None:
+        gc.freeze()  # what is there now stays: no later collection looks at it
+        gc.enable()
+        typer.echo(f"Marquetry listens on {address}")
+
+    gc.disable()  # imports leave no garbage, and looking for it takes a twentieth of the start
+    try:
+        from marquetry.server.app import serve as run_server
+
+        with explained():
+            run_server(settings, listening)
+    finally:
+        gc.enable()

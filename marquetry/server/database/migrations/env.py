@@ -2,7 +2,7 @@
 
 from alembic import context
 
-from marquetry.server.database.tables import metadata
+from marquetry.server.database.indexes import metadata
 
 connection = context.config.attributes["connection"]
 context.configure(connection=connection, target_metadata=metadata, render_as_batch=connection.dialect.name == "sqlite")
