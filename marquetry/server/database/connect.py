@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 BUSY_TIMEOUT_MS = 10_000
 DRIVERS = {"sqlite": "sqlite+pysqlite", "postgresql": "postgresql+psycopg", "postgres": "postgresql+psycopg"}
 PAGE_CACHE_KIB = 16 * 1024
+CHECKPOINT_PAGES = 4000
 
 
 def make_engine(url: str, *, write: bool, connections: int = 1) -> Engine:
@@ -58,9 +59,10 @@ def _set_up_sqlite(engine: Engine, write: bool) -> None:
             "foreign_keys=ON",
             f"cache_size=-{PAGE_CACHE_KIB}",
             "temp_store=MEMORY",
+            f"wal_autocheckpoint={CHECKPOINT_PAGES}",
             *([] if write else ["query_only=ON"]),
         ):
             connection.execute(f"PRAGMA {setting}")
 
     event.listen(engine, "connect", on_connect)
-    event.listen(engine, "begin", lambda connection: connection.exec_driver_sql(begin))
+    event.listen(engine, "begin", lambda connection: connection.connection.dbapi_connection.execute(begin))

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, select, update
+from sqlalchemy import Connection, bindparam, exists, literal_column, select, update
 
 from marquetry.server.database.tables import job_graphs, jobs
 from marquetry.server.jobs.job import JobState
@@ -54,17 +54,27 @@ class Leased:
     affinity: str
 
 
-_candidate = (columns.seq, columns.id, columns.owner, columns.priority, columns.number, columns.turn)
-_next = (
-    select(*_candidate)
-    .where(columns.state == QUEUED)
-    .order_by(columns.priority.desc(), columns.turn, columns.seq)
-    .limit(bindparam("count"))
-    .with_for_update(skip_locked=True)
+_earlier = jobs.alias("earlier")
+_is_overtaken = (  # a job of the same owner has a lower number but a later turn
+    exists()
+    .where(
+        _earlier.c.state == literal_column("'queued'"),
+        _earlier.c.owner == columns.owner,
+        _earlier.c.priority == columns.priority,
+        _earlier.c.number < columns.number,
+        _earlier.c.turn > columns.turn,
+    )
+    .correlate(jobs)
+    .label("is_overtaken")
 )
-_heads = (
+_waiting = (
     select(
-        *_candidate,
+        columns.seq,
+        columns.id,
+        columns.owner,
+        columns.priority,
+        columns.number,
+        columns.turn,
         columns.client_id,
         columns.attempts,
         columns.affinity,
@@ -72,12 +82,16 @@ _heads = (
         columns.outputs,
         job_graphs.c.graph,
         job_graphs.c.extra,
+        _is_overtaken,
     )
     .join_from(jobs, job_graphs, job_graphs.c.job_id == columns.id)
-    .where(columns.state == QUEUED, columns.owner == bindparam("owner_name"), columns.priority == bindparam("class_number"))
-    .order_by(columns.number, columns.seq)
+    .where(columns.state == QUEUED)
     .limit(bindparam("count"))
     .with_for_update(skip_locked=True, of=jobs)
+)
+_next = _waiting.order_by(columns.priority.desc(), columns.turn, columns.seq)
+_heads = _waiting.where(columns.owner == bindparam("owner_name"), columns.priority == bindparam("class_number")).order_by(
+    columns.number, columns.seq
 )
 _lease = (
     update(jobs)
@@ -106,13 +120,15 @@ def _lease_next(connection: Connection, request: LeaseRequest) -> list[Leased]:
     candidates = connection.execute(_next, {"count": request.limit + window}).all()
     if not candidates:
         return []
-    line = _line(connection, candidates)
+    in_order = not any(row.is_overtaken for row in candidates)
+    line = list(candidates) if in_order else _line(connection, candidates)
     chosen = _prefer(connection, line, request) if window else line[: request.limit]
     for place, row in enumerate(chosen):
         if row.attempts:  # its worker died before: alone, or not yet
             chosen = chosen[: place or request.alone]
             break
-    turns = _take_turns(connection, candidates, line, chosen)
+    keeps_turns = in_order and not window
+    turns = {row.id: row.turn for row in chosen} if keeps_turns else _take_turns(connection, candidates, line, chosen)
     leased = [
         Leased(row.id, lease_token(), row.owner, row.client_id, row.graph, row.extra, row.outputs, request.now_ms, row.attempts + 1,
                row.affinity)
