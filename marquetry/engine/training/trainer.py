@@ -19,7 +19,8 @@ from marquetry.engine.training.stage import Stage
 SAVE_INTERVAL_S = 60.0
 REPORT_STEPS = 20
 PROBE_STEPS = 10
-AUTOENCODER_SHARE = 0.3
+AUTOENCODER_END = 0.4
+DIFFUSION_BEGIN = 0.46
 
 Report = Callable[[str, float], None]
 """Told what is happening, and how much of it is done in 0..1."""
@@ -44,20 +45,24 @@ class Workshop:
         torch.save(made, path)
         return made
 
-    def finish(self, stage: Stage, name: str, share: float) -> None:
-        """Runs a stage to its end, or to where its share of the minutes allows; saves about once a minute."""
+    def finish(self, stage: Stage, name: str, begin: float, end: float) -> None:
+        """Runs a stage to its end, or to where its part of the minutes allows; saves about once a minute.
+
+        The stage takes the whole training from `begin` to `end`, in 0..1.
+        """
         path = self.folder / f"{name}.pt"
         if self.resume and path.exists():
             stage.load(path)
         elif self.minutes is not None:
-            stage.steps = steps_within(stage, self.minutes * 60.0 * share)
+            stage.steps = steps_within(stage, self.minutes * 60.0 * (end - begin))
         saved = time.monotonic()
         mean = 0.0
         while stage.step < stage.steps:
             loss = stage.advance()
             mean = loss if mean == 0.0 else mean + 0.02 * (loss - mean)
             if stage.step % REPORT_STEPS == 0:
-                self.report(f"{name}: step {stage.step} of {stage.steps}, loss {mean:.4f}", stage.step / stage.steps)
+                done = begin + (end - begin) * stage.step / stage.steps
+                self.report(f"{name}: step {stage.step} of {stage.steps}, loss {mean:.4f}", done)
             if time.monotonic() - saved > SAVE_INTERVAL_S:
                 stage.save(path)
                 saved = time.monotonic()
@@ -81,15 +86,15 @@ def train(examples: Examples, recipe: Recipe, out: Path, workshop: Workshop, see
     workshop.report("drawing the examples", 0.0)
     pictures = torch.from_numpy(examples.pictures())
     autoencoder = AutoencoderStage(build_autoencoder(recipe.networks), pictures, recipe.autoencoder, seed)
-    workshop.finish(autoencoder, "autoencoder", AUTOENCODER_SHARE)
+    workshop.finish(autoencoder, "autoencoder", 0.0, AUTOENCODER_END)
     autoencoder.average.copy_to(autoencoder.autoencoder)
     normalise_latents(autoencoder.autoencoder, pictures[:2048])
     quality = peak_signal_to_noise(autoencoder.autoencoder, pictures[:256])
-    workshop.report(f"autoencoder: {quality:.1f} dB", 1.0)
+    workshop.report(f"autoencoder: {quality:.1f} dB", AUTOENCODER_END)
     latents = workshop.remembered("latents", lambda: encode_all(autoencoder.autoencoder, pictures))
     torch.manual_seed(seed + 1)
     diffusion = DiffusionStage(latents, examples, recipe, seed + 1)
-    workshop.finish(diffusion, "diffusion", 1.0 - AUTOENCODER_SHARE)
+    workshop.finish(diffusion, "diffusion", DIFFUSION_BEGIN, 1.0)
     diffusion.average.copy_to(diffusion.networks)
     write_model(out, recipe.networks, states_of(autoencoder, diffusion), dict(facts) | {"marquetry.autoencoder_db": f"{quality:.1f}"})
     workshop.report(f"wrote {out}", 1.0)
