@@ -15,7 +15,6 @@ from aiohttp import web
 import marquetry.graphs
 import marquetry.nodes
 from marquetry.engine.folders import Folders
-from marquetry.engine.models.library import add_builtin_models
 from marquetry.engine.registry import Registry
 from marquetry.server import api, comfy, keys, pages
 from marquetry.server.check import GraphCheck
@@ -84,7 +83,6 @@ async def _serve(settings: Settings, listening: Callable[[str], None]) -> None:
     registry = Registry()
     registry.scan(marquetry.nodes)
     folders = folders_of(settings)
-    add_builtin_models(folders)
     settings.data.mkdir(parents=True, exist_ok=True)
     database = await Database.open(settings.database)
     try:

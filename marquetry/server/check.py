@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +15,9 @@ from marquetry.engine.registry import Registry
 from marquetry.engine.validation import Problem, validate
 from marquetry.server.jobs.service import JobService
 from marquetry.server.jobs.workers.worker import ProblemReply
+
+READY_S = 60.0  # how long a graph waits for a worker that starts: clients send as soon as the port is open
+LOOK_AGAIN_S = 0.02
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,9 +45,15 @@ class GraphCheck:
         graph = Graph.from_api(prompt, self.limits)
         text = orjson.dumps(prompt)
         if any(node.type_id not in self.registry for node in graph.nodes.values()):
+            await self._until_ready()
             reply = await self._jobs.validate(text, targets)
             checked = Graph.from_api(orjson.loads(reply.graph), self.limits) if reply.outputs else graph
             return Checked(reply.problems, reply.outputs, checked, None, reply.dependent_outputs)
         found = await validate(graph, self.registry, self.folders, targets)
         unchanged = found.graph is graph
         return Checked(found.problems, found.outputs, found.graph, text if unchanged else None, found.dependent_outputs)
+
+    async def _until_ready(self) -> None:
+        until = asyncio.get_running_loop().time() + READY_S
+        while not self._jobs.ready and asyncio.get_running_loop().time() < until:
+            await asyncio.sleep(LOOK_AGAIN_S)

@@ -14,6 +14,7 @@ from pathvalidate import sanitize_filename
 
 from marquetry.engine.errors import UnsafePath
 from marquetry.engine.folders import Folders
+from marquetry.engine.pictures.limits import MAX_PIXELS
 from marquetry.server.http.errors import RequestError, TooLarge, UnsupportedContent
 
 PICTURE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".gif", ".tif", ".tiff", ".avif", ".bmp"})
@@ -77,7 +78,7 @@ async def receive(request: web.Request, limit_bytes: int, field: str = "image") 
     return Upload(name, data, fields)
 
 
-def store(upload: Upload, folders: Folders) -> dict[str, str]:
+def store(upload: Upload, folders: Folders, max_pixels: int = MAX_PIXELS) -> dict[str, str]:
     """Write a file where its fields say: `type` (input), `subfolder`, `overwrite`. Returns its name, subfolder and type.
 
     A name that is taken by other bytes gets a number, the same bytes keep the old name. Raises UnsafePath, UnsupportedContent, InvalidPicture.
@@ -92,19 +93,21 @@ def store(upload: Upload, folders: Folders) -> dict[str, str]:
         raise UnsafePath("the subfolder leads out of its folder")
     root = folders.directory(kind)
     folder = folders.inside(root, subfolder) if subfolder else root.resolve()
-    data, name = cleaned(upload.data, sound_name(upload.name))
+    data, name = cleaned(upload.data, sound_name(upload.name), max_pixels)
     folder.mkdir(parents=True, exist_ok=True)
     name = write(folder, name, data, overwrite=upload.fields.get("overwrite", "").lower() in ("true", "1"))
     return {"name": name, "subfolder": subfolder, "type": kind}
 
 
-def cleaned(data: bytes, name: str) -> tuple[bytes, str]:
+def cleaned(data: bytes, name: str, max_pixels: int) -> tuple[bytes, str]:
     """The bytes without metadata that tells of a person, and the name; pictures are known by their content, whatever they are called."""
     from marquetry.engine.pictures import sniff, strip_metadata
 
     suffix = os.path.splitext(name)[1].lower()
     if sniff(data) is not None and (suffix in PICTURE_SUFFIXES or suffix not in MEDIA_SUFFIXES):
-        return strip_metadata(data), name if suffix in PICTURE_SUFFIXES else f"{name}.{(sniff(data) or 'png').lower()}"
+        return strip_metadata(
+            data, max_pixels=min(max_pixels, MAX_PIXELS)
+        ), name if suffix in PICTURE_SUFFIXES else f"{name}.{(sniff(data) or 'png').lower()}"
     if suffix in PICTURE_SUFFIXES:
         raise UnsupportedContent(f"'{name}' is named as a picture, but its content is none that can be read")
     if suffix not in MEDIA_SUFFIXES:

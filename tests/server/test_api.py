@@ -179,6 +179,8 @@ async def test_prompts_are_suggested_from_words_and_from_earlier_ones(peer: Peer
     assert "a red" in texts
     texts = [found["text"] for found in (await peer.json("GET", "/api/v1/prompts/suggest?q=a%20red%20"))["suggestions"]]
     assert "a red cat" in texts
+    texts = [found["text"] for found in (await peer.json("GET", "/api/v1/prompts/suggest?q=a%20red%20cat%20in%20the"))["suggestions"]]
+    assert "a red cat in the forest" in texts
     assert (await peer.json("GET", "/api/v1/prompts/suggest"))["suggestions"]
 
 

@@ -182,3 +182,9 @@ async def test_our_own_upload_tells_the_hash_and_can_be_read_again(peer: Peer) -
     await peer.json("GET", "/api/v1/files/input/../../secret", 404)
     await peer.json("GET", "/api/v1/files/input/%2e%2e%2f%2e%2e%2fsecret", 400)
     await peer.json("GET", "/api/v1/files/models/x", 400)
+
+
+async def test_pictures_of_more_pixels_than_allowed_are_refused(tmp_path: Any) -> None:
+    async with served(tmp_path / "small", limits={"image_pixels": 100}) as peer:
+        answer = await peer.json("POST", "/upload/image", 400, data=form(picture(size=(20, 20))))
+        assert answer["error"]["code"] == "invalid_picture"

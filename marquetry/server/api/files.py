@@ -50,7 +50,7 @@ async def upload(request: web.Request) -> web.Response:
     folders = request.app[FOLDERS]
 
     def stored() -> StoredFile:
-        place = store(received, folders)
+        place = store(received, folders, request.app[SETTINGS].limits.image_pixels)
         name = f"{place['subfolder']}/{place['name']}" if place["subfolder"] else place["name"]
         data = folders.inside(folders.input, name).read_bytes()
         return StoredFile(

@@ -59,7 +59,7 @@ async def suggest(request: web.Request) -> web.Response:
 def matching(earlier: Sequence[str] | dict[str, None], so_far: str) -> Iterator[str]:
     """Earlier prompts that hold what was typed, those that begin with it first."""
     wanted = so_far.strip().lower()
-    texts = [text for text in earlier if text.strip() and text != so_far]
+    texts = [text for text in earlier if text.strip() and text.strip() != so_far.strip()]
     yield from (text for text in texts if wanted and text.lower().startswith(wanted))
     yield from (text for text in texts if wanted in text.lower() and not (wanted and text.lower().startswith(wanted)))
 
@@ -75,12 +75,28 @@ def continued(so_far: str) -> Iterator[str]:
             for phrase in group:
                 if phrase.startswith(unfinished) and phrase != unfinished:
                     yield before + phrase
+    begun = list(_begun(so_far, groups))
+    if begun:
+        yield from begun
+        return
     said = f" {so_far.lower()} "
     base = so_far.rstrip() + " " if so_far.strip() else ""
     for group in groups:
         if not any(f" {word} " in said for phrase in group for word in (phrase, phrase.split()[-1])):
             yield from (base + phrase for phrase in group)
             return
+
+
+def _begun(so_far: str, groups: tuple[tuple[str, ...], ...]) -> Iterator[str]:
+    """The prompt with a phrase finished of which whole words stand at its end: `a cat in the` goes on as `a cat in the forest`."""
+    words = so_far.split()
+    for group in groups:
+        for phrase in group:
+            parts = phrase.split()
+            for count in range(min(len(parts) - 1, len(words)), 0, -1):
+                if [word.lower() for word in words[-count:]] == parts[:count]:
+                    yield " ".join([*words[:-count], phrase])
+                    break
 
 
 def _groups() -> tuple[tuple[str, ...], ...]:

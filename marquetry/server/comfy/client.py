@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import deque
 from collections.abc import Mapping
 from typing import Any
@@ -16,6 +17,7 @@ from marquetry.server.http.frames import send_all
 from marquetry.server.jobs.message import Gap
 from marquetry.server.jobs.subscription import Subscription
 
+logger = logging.getLogger(__name__)
 SEND_TIMEOUT_S = 60.0
 MAX_POSTED = 1_000
 
@@ -71,7 +73,10 @@ class Client:
                 if batch:
                     self.heard = batch[-1].seq
         except (ConnectionResetError, TimeoutError):
-            pass
+            self._transport.close()
+        except Exception:
+            logger.exception("the socket of client %s failed", self.id)
+            await self._socket.close(code=WSCloseCode.INTERNAL_ERROR, message=b"something is wrong in the server")
         finally:
             self._subscription.close()
             if self._poster is not None:

@@ -42,7 +42,7 @@ class Uploaded(BaseModel):
 async def upload_image(request: web.Request) -> web.Response:
     """Pictures are known by their content and lose their EXIF; the same bytes under the same name are kept once."""
     upload = await receive(request, request.app[SETTINGS].limits.upload_bytes)
-    return json_answer(await asyncio.to_thread(store, upload, request.app[FOLDERS]))
+    return json_answer(await asyncio.to_thread(store, upload, request.app[FOLDERS], request.app[SETTINGS].limits.image_pixels))
 
 
 @routes.post(
@@ -62,4 +62,6 @@ async def upload_mask(request: web.Request) -> web.Response:
     )
     picture = await asyncio.to_thread(masked, original, upload.data)
     name = upload.name if upload.name.lower().endswith(".png") else f"{upload.name}.png"
-    return json_answer(await asyncio.to_thread(store, replace(upload, name=name, data=picture), folders))
+    return json_answer(
+        await asyncio.to_thread(store, replace(upload, name=name, data=picture), folders, request.app[SETTINGS].limits.image_pixels)
+    )

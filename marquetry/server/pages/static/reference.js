@@ -12,7 +12,7 @@ if (specification) draw();
 
 function draw() {
   at("version").textContent = specification.info.version;
-  at("about").textContent = specification.info.description;
+  at("about").replaceChildren(...words(specification.info.description));
   const groups = new Map();
   for (const [path, methods] of Object.entries(specification.paths)) {
     for (const [method, operation] of Object.entries(methods)) {
@@ -26,6 +26,10 @@ function draw() {
   at("routes").replaceChildren(...[...groups].map(([name, routes]) => element("section", { className: "group", id: anchor(name) }, element("h2", { textContent: name }), ...routes)));
   at("search").addEventListener("input", filter);
   filter();
+}
+
+function words(text) {
+  return text.split("`").map((part, place) => (place % 2 ? element("code", { textContent: part }) : part));
 }
 
 function anchor(name) {
@@ -49,7 +53,7 @@ function filter() {
 
 function route(path, method, operation) {
   const inside = element("div", { className: "inside" });
-  if (operation.description) inside.append(element("p", { textContent: operation.description }));
+  if (operation.description) inside.append(element("p", {}, ...words(operation.description)));
   const others = Object.entries(specification.paths).filter(([, methods]) => methods[method.toLowerCase()]?.["x-same-as"] === path).map(([other]) => other);
   if (others.length) inside.append(element("p", { className: "quiet", textContent: `Also at ${others.join(", ")}` }));
   const parameters = (operation.parameters ?? []).map((found) => field(found.name, found.schema, found.required, `${found.in}${found.description ? `: ${found.description}` : ""}`, 1));
@@ -90,7 +94,7 @@ function field(name, schema, needed, text, depth) {
   const entry = element("li", {}, element("code", { textContent: name }), " ", element("span", { className: "kind", textContent: kind(schema) }));
   if (needed) entry.append(element("span", { className: "needed", textContent: " required" }));
   if (schema?.default !== undefined && schema.default !== null && schema.default !== "") entry.append(element("span", { className: "quiet", textContent: ` default ${JSON.stringify(schema.default)}` }));
-  if (text) entry.append(element("span", { className: "quiet", textContent: ` ${text}` }));
+  if (text) entry.append(element("span", { className: "quiet" }, " ", ...words(text)));
   const inner = [schema, schema?.items, schema?.additionalProperties, ...(schema?.anyOf ?? [])].map((part) => (part && typeof part === "object" ? resolved(part) : null)).find((part) => part?.properties);
   if (inner && depth < MAX_DEPTH) entry.append(element("ul", { className: "fields" }, ...fields(inner, depth + 1)));
   return entry;
