@@ -25,10 +25,14 @@ _encode = msgspec.msgpack.Encoder(order="deterministic").encode
 
 
 class Identifier:
-    """Makes the keys of one run. `owner` is the sharing domain of private results; `numerics` says how devices compute."""
+    """Makes the keys of one run. `owner` is the sharing domain of private results; `numerics` says how devices compute.
 
-    def __init__(self, owner: str, file_token: FileToken, numerics: str = "") -> None:
+    `prompt` gives the submitted graph as API JSON, for fingerprints that ask to see it.
+    """
+
+    def __init__(self, owner: str, file_token: FileToken, numerics: str = "", prompt: Callable[[], Any] = lambda: None) -> None:
         self.owner = owner.encode()
+        self.prompt = prompt
         self.file_token = file_token
         self.numerics = numerics.encode()
 
@@ -67,6 +71,11 @@ class Identifier:
         names, everything = parameters_of(fingerprint)
         linked = [name for group in (planned.links, planned.raw or (), planned.lazy or ()) for name, _, _ in group]
         values = {**planned.constants, **dict.fromkeys(linked)}
+        for name, kind in planned.type.hidden.items():
+            if kind == "UNIQUE_ID":
+                values[name] = planned.id
+            elif kind == "PROMPT":
+                values[name] = self.prompt()
         try:
             answer = fingerprint(**(values if everything else {name: value for name, value in values.items() if name in names}))
             if inspect.isawaitable(answer):

@@ -142,8 +142,9 @@ class Executor:
 
     # -- what runs ask ------------------------------------------------------------------------------------------------------------
 
-    def identifier(self, owner: str) -> Identifier:
-        return Identifier(owner, self.file_token, self.numerics)
+    def identifier(self, owner: str, plan: Plan) -> Identifier:
+        """What makes the keys of a plan's nodes for this owner."""
+        return Identifier(owner, self.file_token, self.numerics, plan.api)
 
     def keys_of(self, plan: Plan, owner: str) -> tuple[list[Key], set[int]]:
         """The keys of all nodes of a plan, and the indexes of those that never come again."""
@@ -152,7 +153,7 @@ class Executor:
             return known
         keys: list[Key] = []
         volatile: set[int] = set()
-        identify(plan.nodes, self.identifier(owner), keys, volatile)
+        identify(plan.nodes, self.identifier(owner, plan), keys, volatile)
         if not plan.dynamic and not volatile:
             plan.keys[owner] = keys, volatile
         return keys, volatile

@@ -604,7 +604,7 @@ class Run:
 
     def identify_new(self, salt: bytes) -> None:
         """Make the keys of nodes that were appended."""
-        identify(self.nodes, self.executor.identifier(self.owner), self.keys, self.volatile, salt)
+        identify(self.nodes, self.executor.identifier(self.owner, self.plan), self.keys, self.volatile, salt)
 
 
 async def _finish(awaitable: Any) -> Any:

@@ -92,7 +92,7 @@ class Session:
         if self._fresh:
             self._fresh = False
             return list(range(len(self._keys)))
-        identifier = self.executor.identifier(self.owner)
+        identifier = self.executor.identifier(self.owner, self._plan)
         waiting = sorted({*self._dirty, *self._always})
         known = set(waiting)
         self._dirty.clear()

@@ -17,6 +17,7 @@ from marquetry.engine.registry import Registry
 from marquetry.server.data_folders import folders_of
 from marquetry.server.jobs.workers.parts import EngineParts
 from marquetry.server.jobs.workers.voice import Voice
+from marquetry.server.node_types import comfy_options
 from marquetry.server.settings import HIDDEN, Settings
 
 if TYPE_CHECKING:
@@ -34,12 +35,11 @@ def options_of(settings: Settings) -> dict[str, Any]:
 
 def build_engine(options: Mapping[str, Any]) -> EngineParts:
     """The engine that `options_of` some settings describe."""
-    from marquetry.engine.models.library import ModelLibrary, add_builtin_models
+    from marquetry.engine.models.library import ModelLibrary
 
     settings = Settings(**options)
     folders = folders_of(settings)
     folders.create()
-    add_builtin_models(folders)
     registry = Registry()
     registry.scan(marquetry.nodes)
     models = ModelLibrary(folders, device=None if settings.device == "auto" else settings.device)
@@ -52,7 +52,7 @@ def build_engine(options: Mapping[str, Any]) -> EngineParts:
         services,
         ResultCache(settings.cache_memory_bytes, store),
         limits=settings.limits.of_graphs(),
-        numerics=_numerics(models),
+        numerics=models.numerics,
     )
     return EngineParts(registry, services, executor, failed, web_directories, _warm_up, voice)
 
@@ -66,7 +66,7 @@ def _load_packs(
     from marquetry.custom_nodes.host import load_packs
     from marquetry.custom_nodes.installation import Installation
 
-    options = {"preview_method": settings.preview_method, "disable_metadata": settings.disable_metadata}
+    options = comfy_options(settings)
     installation = Installation(folders, registry, send=voice.say, models=models, device=str(models.device), options=options)
     failed: dict[str, str] = {}
     for report in load_packs(registry, folders, installation=installation, allowed=settings.custom_nodes_allowed):
@@ -76,13 +76,6 @@ def _load_packs(
         for name, reason in report.skipped.items():
             failed[f"{report.name}: {name}"] = reason
     return failed, dict(installation.web_directories)
-
-
-def _numerics(models: ModelLibrary) -> str:
-    """What results of the accelerator depend on beside their inputs."""
-    import torch
-
-    return f"{models.device.type} torch {torch.__version__}"
 
 
 def _warm_up() -> None:
