@@ -25,11 +25,15 @@ class Reporter(Protocol):
 
 @dataclass(frozen=True)
 class Services:
-    """What a worker offers to all nodes: its folders and its models."""
+    """What a worker offers to all nodes: its folders and its models, and how previews and saved files are made.
+
+    Without `metadata` files are saved without the graph that made them.
+    """
 
     folders: Folders
     models: ModelLibrary | None = None
     preview_size: int = 512
+    metadata: bool = True
 
 
 @dataclass(slots=True)

@@ -5,6 +5,7 @@ One safetensors file for each result, named by its key; the structure around the
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import queue
@@ -22,12 +23,16 @@ MAX_QUEUED = 64
 
 
 class DiskStore:
-    """Results below `folder`, at most `budget_bytes` of them; the longest unused go first. Writing happens in a thread of its own."""
+    """Results below `folder`, at most `budget_bytes` of them; the longest unused go first, those unused for `max_age_s` in any case.
 
-    def __init__(self, folder: Path, budget_bytes: int, *, worth_s: float = WORTH_S) -> None:
+    Writing happens in a thread of its own.
+    """
+
+    def __init__(self, folder: Path, budget_bytes: int, *, worth_s: float = WORTH_S, max_age_s: float = float("inf")) -> None:
         self.folder = folder
         self.budget_bytes = budget_bytes
         self.worth_s = worth_s
+        self.max_age_s = max_age_s
         self.held_bytes = 0
         self._used: dict[Key, tuple[float, int]] = {}  # key -> (time of last use, bytes)
         self._lock = threading.Lock()
@@ -38,6 +43,7 @@ class DiskStore:
             status = entry.stat()
             self._used[bytes.fromhex(entry.stem)] = (status.st_mtime, status.st_size)
             self.held_bytes += status.st_size
+        self._evict()
 
     def __contains__(self, key: object) -> bool:
         return key in self._used
@@ -77,6 +83,8 @@ class DiskStore:
         with self._lock:
             if key in self._used:
                 self._used[key] = (time.time(), self._used[key][1])
+        with contextlib.suppress(OSError):  # the next process goes by the file's time
+            os.utime(path)
         return result
 
     def flush(self) -> None:
@@ -118,9 +126,15 @@ class DiskStore:
         self._evict()
 
     def _evict(self) -> None:
-        while self.held_bytes > self.budget_bytes and self._used:
-            with self._lock:
-                key = min(self._used, key=lambda known: self._used[known][0])
+        oldest = time.time() - self.max_age_s
+        with self._lock:
+            order = sorted(self._used, key=lambda known: self._used[known][0])
+            too_old = [key for key in order if self._used[key][0] < oldest]
+        for key in too_old:
+            self._forget(key)
+        for key in order[len(too_old) :]:
+            if self.held_bytes <= self.budget_bytes:
+                break
             self._forget(key)
 
     def _forget(self, key: Key) -> None:

@@ -147,7 +147,9 @@ def loaded(picture: Picture) -> Loaded:
 
 
 def graphs(context: Context) -> dict[str, str]:
-    """What is written beside the pixels: the submitted graph and the client's extra entries, each as JSON text."""
+    """What is written beside the pixels: the submitted graph and the client's extra entries, each as JSON text. Nothing when metadata is off."""
+    if not context.services.metadata:
+        return {}
     texts = {} if context.prompt is None else {"prompt": json.dumps(context.prompt)}
     return texts | {key: json.dumps(value) for key, value in context.extra.items()}
 

@@ -81,6 +81,7 @@ class Settings(BaseSettings):
 
     cache_memory_bytes: int = Field(default_factory=lambda: _machine_memory_bytes() // 4, ge=0, description="results kept in memory")
     cache_disk_bytes: int = Field(default_factory=lambda: min(10 * GIB, _free_disk_bytes() // 10), ge=0, description="results kept on disk")
+    cache_disk_hours: float = Field(default=24.0, gt=0, description="how long results stay on disk after they were last used")
     cache_entries: int | None = Field(default=None, ge=1, description="how many results are kept at most")
     device: str = Field(default="auto", description="accelerator: auto, cpu, cuda, cuda:1, mps, ...")
     preview_method: Literal["none", "auto", "latent2rgb", "taesd"] = Field(

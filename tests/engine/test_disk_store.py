@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,17 @@ def test_the_longest_unused_go_when_the_budget_is_full(tmp_path: Path) -> None:
         store.flush()
     assert store.held_bytes <= 300_000
     assert key("a") not in store and key("c") in store
+
+
+def test_what_nobody_used_for_too_long_goes_at_the_next_start(tmp_path: Path) -> None:
+    store = DiskStore(tmp_path, 2**30)
+    store.offer(key("old"), Result(([1],), None, 1.0))
+    store.offer(key("new"), Result(([2],), None, 1.0))
+    store.flush()
+    old = tmp_path / key("old").hex()[:2] / f"{key('old').hex()}.safetensors"
+    os.utime(old, (1, 1))
+    again = DiskStore(tmp_path, 2**30, max_age_s=3600)
+    assert key("old") not in again and key("new") in again and not old.exists()
 
 
 def test_a_damaged_file_counts_as_absent(tmp_path: Path) -> None:

@@ -265,3 +265,10 @@ class TestDeclarations:
     def test_saving_never_waits_for_the_accelerator(self) -> None:
         for function in (image_io.save_image, image_io.preview_image, image_io.save_animated_png, image_io.save_animated_webp):
             assert node_type(function).lane == "cpu"
+
+
+def test_without_metadata_a_picture_is_saved_without_its_graph(tmp_path: Path) -> None:
+    context = Context(Services(Folders(tmp_path), metadata=False), prompt={"1": {"class_type": "SaveImage", "inputs": {}}})
+    context.folders.create()
+    image_io.save_image(pictures(), "bare", context=context)
+    assert read_workflow((context.folders.output / "bare_00001_.png").read_bytes()) == {}

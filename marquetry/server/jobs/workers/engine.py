@@ -43,10 +43,12 @@ def build_engine(options: Mapping[str, Any]) -> EngineParts:
     registry = Registry()
     registry.scan(marquetry.nodes)
     models = ModelLibrary(folders, device=None if settings.device == "auto" else settings.device)
-    services = Services(folders, models, settings.preview_size)
+    services = Services(folders, models, settings.preview_size, metadata=not settings.disable_metadata)
     voice = Voice()
     failed, web_directories = _load_packs(settings, folders, registry, models, voice)
-    store = DiskStore(settings.data / "cache" / "results", settings.cache_disk_bytes) if settings.cache_disk_bytes else None
+    store: DiskStore | None = None
+    if settings.cache_disk_bytes:
+        store = DiskStore(settings.data / "cache" / "results", settings.cache_disk_bytes, max_age_s=settings.cache_disk_hours * 3600)
     executor = Executor(
         registry,
         services,
