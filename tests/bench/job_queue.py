@@ -1,6 +1,6 @@
 """What the durable queue costs: trivial jobs through JobService, from submission to the event that they have finished.
 
-    python tests/bench/job_queue.py [inline|process ...] [--jobs 500] [--runs 200] [--url sqlite:///...] [--profile FILE]
+python tests/bench/job_queue.py [inline|process ...] [--jobs 500] [--runs 200] [--url sqlite:///...] [--profile FILE]
 """
 
 from __future__ import annotations

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -24,6 +25,7 @@ Argument = TypeVar("Argument")
 Result = TypeVar("Result")
 Operation: TypeAlias = "Callable[[Connection, Sequence[Argument]], Sequence[Result | Exception]]"
 LARGEST_BATCH = 1024
+GATHER_S = 0.0003
 
 
 @dataclass(slots=True)
@@ -69,6 +71,8 @@ class Writer:
         closing = False
         while not closing:
             batch: list[_Pending] = []
+            if not self._waiting.empty():  # under load, a moment's patience makes fewer and larger transactions
+                time.sleep(GATHER_S)
             pending = self._waiting.get()
             while True:
                 if pending is None:
