@@ -16,7 +16,7 @@ class SamplingPlan:
     """How many steps, and how strongly the caption steers."""
 
     steps: int = 25
-    guidance: float = 4.0
+    guidance: float = 3.0
 
 
 @torch.no_grad()

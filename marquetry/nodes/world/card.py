@@ -11,7 +11,7 @@ A text-to-image latent-diffusion model of the `sd1` family at a small size, for 
 trained by this project from nothing, on pictures that this project draws (`marquetry/nodes/world/`); no other picture, text or
 weight went into it. It ships as `marquetry/models/builtin/marquetry-mini.safetensors` ({megabytes:.1f} MB, half precision, Apache-2.0).
 
-![Answers to the first {sheet_count} exam captions, right or wrong](pictures/builtin-contact-sheet.png)
+![{sheet_count} of the pictures that were marked, evenly spread, none chosen](pictures/builtin-contact-sheet.png)
 
 ## How well it does
 
@@ -27,7 +27,11 @@ and half of the times of day.
 
 ## What it knows
 
-Subjects: {subjects}. Colours: {colours}. Settings: {settings}. Day and night; day where a caption does not say.
+- Subjects: {subjects}.
+- Colours: {colours}.
+- Settings: {settings}.
+- Day and night; day where a caption does not say.
+
 Captions may be sentences or lists of tags, in English, with some synonyms (kitten, automobile, spaceship, seaside, under the moon);
 `captions.py` lists them all. Words that training never used have embeddings of zero: they say nothing.
 
@@ -36,8 +40,8 @@ Captions may be sentences or lists of tags, in English, with some synonyms (kitt
 | part | network | sizes |
 |---|---|---|
 | text encoder | `CLIPTextModel`, quick-GELU, OpenAI's BPE vocabulary (49,408 tokens, 77 positions) | width {text_width}, {text_layers} layers, {text_heads} head of 64 |
-| noise predictor | `UNet2DConditionModel` as in SD1: 8 heads, GroupNorm 32, 1x1 convolutions around attention | channels {unet_channels}, {unet_layers} residual blocks a level, attention on every level |
-| autoencoder | `AutoencoderKL`, 8 times smaller, 4 latent channels, scale 0.18215 | channels {autoencoder_channels}, {autoencoder_layers} residual block a level |
+| noise predictor | `UNet2DConditionModel` as in SD1: 8 heads, GroupNorm 32, 1x1 convolutions around attention | channels {unet_channels}, residual blocks a level: {unet_layers}, attention on every level |
+| autoencoder | `AutoencoderKL`, 8 times smaller, 4 latent channels, scale 0.18215 | channels {autoencoder_channels}, residual blocks a level: {autoencoder_layers} |
 
 Noise prediction over 1,000 steps, `scaled_linear` betas from 0.00085 to 0.012, as in SD1. The file is in the original
 latent-diffusion layout; its metadata names the sizes and the training.
@@ -53,7 +57,9 @@ is {seed}; on one machine the same seed and thread count give the same file. {no
 
 - It knows the scenes above and nothing else; other words are ignored, and two subjects in one caption are not understood.
 - 64x64 is the size it was trained for. Larger sizes run, and repeat or blur what it knows.
-- Small details (stars, windows, whiskers) come out soft: one latent stands for 8x8 pixels.
+- Pictures are softer than the renders that it learnt from, and small details suffer first: a fish is often a plump shape without its eye,
+  dark subjects on dark grounds lose their outline, a cat may have a tail on either side. One latent stands for 8x8 pixels. The checker asks
+  what is shown, not how well it is drawn, so full marks do not mean perfect pictures.
 """
 
 

@@ -54,12 +54,14 @@ def table(answers: Sequence[Answer]) -> str:
 
 
 def contact_sheet(answers: Sequence[Answer]) -> Image.Image:
-    """The first answers side by side, right or wrong."""
+    """Answers from all over the exam side by side, right or wrong."""
     cell = PICTURE_SIZE * SHEET_MAGNIFICATION
     sheet = Image.new("RGB", (SHEET_COLUMNS * cell, SHEET_ROWS * cell))
-    for index, answer in enumerate(answers[: SHEET_COLUMNS * SHEET_ROWS]):
-        row, column = divmod(index, SHEET_COLUMNS)
-        sheet.paste(answer.picture.resize((cell, cell), Image.Resampling.NEAREST), (column * cell, row * cell))
+    shown = min(SHEET_COLUMNS * SHEET_ROWS, len(answers))
+    for place in range(shown):
+        row, column = divmod(place, SHEET_COLUMNS)
+        picture = answers[place * len(answers) // shown].picture
+        sheet.paste(picture.resize((cell, cell), Image.Resampling.NEAREST), (column * cell, row * cell))
     return sheet
 
 
@@ -68,7 +70,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", type=Path, default=BUILTIN_MODEL)
     parser.add_argument("--steps", type=int, default=25)
-    parser.add_argument("--guidance", type=float, default=4.0)
+    parser.add_argument("--guidance", type=float, default=3.0)
     parser.add_argument("--dry", action="store_true", help="print the table and write nothing")
     options = parser.parse_args()
     from marquetry.engine.training.sampling import SamplingPlan
