@@ -70,8 +70,14 @@ class Growth:
                                       parent_id=planned.parent_id, node_ids=list(new)))  # fmt: skip
             self.waiting.add(index)
             run.pause(index)
-            if not run.require(index, grown.needs):
-                run.ready_again(index)
+            missing = run.require(index, grown.needs)
+            for id in outputs:
+                known = run.results.get(run.index[id])
+                if known is not None:
+                    run.show_cached(run.index[id], known)
+                    self.note_ui(run.nodes[run.index[id]], known)
+            if not missing:
+                run.enqueue(index)
 
     def gather(self, index: int) -> None:
         """The nodes of the expansion are done: make the outputs of the node that grew."""
@@ -172,7 +178,10 @@ class Growth:
             new = arrange(node, current_type(run.executor.registry, node.type_id), run.index)
             if id in inner.nodes:
                 new.parent_id, new.origin_id, new.depth = planned.id, planned.origin_id, planned.depth + 1
-                new.display_id = node.display_id or planned.display_id
+                shown_on = run.index.get(node.display_id) if node.display_id is not None else None
+                new.display_id = planned.display_id if node.display_id is None else node.display_id
+                if shown_on is not None:
+                    new.display_id = run.nodes[shown_on].display_id  # what is itself shown elsewhere leads on to there
             run.index[id] = len(run.nodes)
             run.nodes.append(new)
         run.identify_new(run.keys[index])

@@ -162,7 +162,7 @@ def _declare(node_type: NodeType) -> tuple[NodeType, dict[str, int], bool]:
 
 
 def is_simple(node_type: NodeType) -> bool:
-    """Whether it is a plain function of single values with one output: the common case, which `simple.step` runs."""
+    """Whether it is a plain function of single values with one output: the common case, which `steps` runs in one piece."""
     return (
         node_type.bare
         and not node_type.outputs[0].is_list

@@ -171,6 +171,24 @@ def test_an_expansion_without_end_is_stopped_by_the_limit(tmp_path: Any) -> None
     shop.close()
 
 
+def test_what_is_different_each_time_is_made_once_in_a_job_also_when_an_expansion_asks_for_it_later(shop: Workshop) -> None:
+    made: list[int] = []
+
+    def dice() -> tuple[int]:
+        made.append(len(made))
+        return (len(made),)
+
+    def grow(value: int) -> dict[str, Any]:
+        builder = GraphBuilder()
+        return {"result": (builder.node("Add", a=["d", 0], b=value).out(0),), "expand": builder.finalize()}
+
+    shop.type("Dice", dice, outputs=["INT"], fingerprint=lambda: float("nan"))
+    shop.type("Grow", grow, inputs={"value": "INT"}, outputs=["INT"])
+    graph = {"d": n("Dice"), "p": n("Pass", value=["d", 0]), "g": n("Grow", value=["p", 0]), "s": n("Show", value=["g", 0])}
+    assert shop.run(graph).seen("s") == [2]
+    assert made == [0]
+
+
 def test_a_cycle_made_by_an_expansion_is_an_error_of_the_submitted_node(shop: Workshop) -> None:
     def expand(value: int) -> dict[str, Any]:
         return {"result": (["x", 0],), "expand": {"x": n("Add", a=["y", 0], b=1), "y": n("Add", a=["x", 0], b=1)}}
