@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections.abc import Sequence
 from functools import partial
 from typing import TypeVar
@@ -20,7 +19,8 @@ from marquetry.server.jobs.feed import Feed
 from marquetry.server.jobs.graph_memory import GraphMemory
 from marquetry.server.jobs.job import JobState
 from marquetry.server.jobs.lease import Heartbeat, Held, Leased, LeaseRequest, Loss, Lost, lease_jobs, lose_leases, renew_leases
-from marquetry.server.jobs.live import Live, ended
+from marquetry.server.jobs.live import Live, ended, now_ms
+from marquetry.server.jobs.loss import end_of_loss, record_of_loss
 from marquetry.server.jobs.message import JobQueued, JobRequeued, PackMessage, QueueChanged
 from marquetry.server.jobs.queue import Finish, Inserted, NewJob, finish_jobs, insert_jobs
 from marquetry.server.jobs.workers.worker import Worker, WorkerListener
@@ -28,11 +28,6 @@ from marquetry.server.jobs.workers.worker import Worker, WorkerListener
 logger = logging.getLogger(__name__)
 RETRY_S = 1.0
 Result = TypeVar("Result")
-
-
-def now_ms() -> int:
-    """Wall-clock time since the epoch."""
-    return time.time_ns() // 1_000_000
 
 
 class Dispatcher:
@@ -302,20 +297,3 @@ class Dispatcher:
             return future.result()
         logger.error("a database operation of the queue failed: %s", error)
         return otherwise
-
-
-def end_of_loss(job_id: str, state: JobState, reason: str) -> JobFinished:
-    """The last event of a job that ends because it lost its lease."""
-    return _loss(job_id, state, reason)[0]
-
-
-def record_of_loss(job_id: str, state: JobState, reason: str) -> bytes:
-    """The record of a job that ends because it lost its lease."""
-    return _loss(job_id, state, reason)[1]
-
-
-def _loss(job_id: str, state: JobState, reason: str) -> tuple[JobFinished, bytes]:
-    if state is JobState.CANCELLED:
-        return ended(job_id, state, "cancelled", "the job was cancelled", now_ms())
-    message = f"the job was begun several times and its worker was lost each time; it is set aside. The last time: {reason}"
-    return ended(job_id, state, "set_aside", message, now_ms())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from typing import Any
 
@@ -14,6 +15,11 @@ from marquetry.server.jobs.job import Job, JobState
 from marquetry.server.jobs.lease import Leased
 from marquetry.server.jobs.view import JobView
 from marquetry.server.jobs.workers.worker import Task, Worker
+
+
+def now_ms() -> int:
+    """Wall-clock time since the epoch."""
+    return time.time_ns() // 1_000_000
 
 
 class Live:

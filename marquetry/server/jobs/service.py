@@ -14,13 +14,14 @@ from marquetry.server.database.database import Database
 from marquetry.server.jobs import archive
 from marquetry.server.jobs.affinity import affinity_of
 from marquetry.server.jobs.crew import Crew
-from marquetry.server.jobs.dispatcher import Dispatcher, now_ms, record_of_loss
+from marquetry.server.jobs.dispatcher import Dispatcher
 from marquetry.server.jobs.errors import JobTimeout, WorkerUnavailable
 from marquetry.server.jobs.feed import Feed
 from marquetry.server.jobs.holder import is_dead, own_holder
 from marquetry.server.jobs.job import Job, JobState, Submission
 from marquetry.server.jobs.lease import Loss, lose_leases, running_holders
-from marquetry.server.jobs.live import ended
+from marquetry.server.jobs.live import ended, now_ms
+from marquetry.server.jobs.loss import record_of_loss
 from marquetry.server.jobs.queue import Cancel, NewJob, Removal, cancel_jobs, remove_finished
 from marquetry.server.jobs.token import job_id as new_job_id
 from marquetry.server.jobs.view import JobView
