@@ -6,7 +6,6 @@ it is linked from, and of the owner's name where results come from one person's 
 
 from __future__ import annotations
 
-import inspect
 import math
 import os
 from collections.abc import Callable, Mapping
@@ -15,6 +14,7 @@ from typing import Any
 
 import msgspec
 
+from marquetry.engine.awaiting import settled
 from marquetry.engine.execution.plan import PlannedNode
 from marquetry.engine.validation import parameters_of
 
@@ -77,11 +77,7 @@ class Identifier:
             elif kind == "PROMPT":
                 values[name] = self.prompt()
         try:
-            answer = fingerprint(**(values if everything else {name: value for name, value in values.items() if name in names}))
-            if inspect.isawaitable(answer):
-                import asyncio
-
-                answer = asyncio.run(_finish(answer))
+            answer = settled(fingerprint(**(values if everything else {name: value for name, value in values.items() if name in names})))
             if isinstance(answer, float) and math.isnan(answer):
                 return None
             return _encode(answer)
@@ -100,10 +96,6 @@ def identify(nodes: list[PlannedNode], identifier: Identifier, keys: list[Key], 
         keys.append(key)
         if not stable or (volatile and not volatile.isdisjoint(parents)):
             volatile.add(index)
-
-
-async def _finish(awaitable: Any) -> Any:
-    return await awaitable
 
 
 def static_part(planned: PlannedNode) -> bytes:

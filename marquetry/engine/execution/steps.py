@@ -19,7 +19,7 @@ from marquetry.engine.execution import call, failure
 from marquetry.engine.execution.arguments import gather, lists_of
 from marquetry.engine.execution.bypass import bypassed
 from marquetry.engine.execution.clock import now_ms
-from marquetry.engine.execution.laziness import wanted_inputs
+from marquetry.engine.execution.laziness import wanted_inputs, wanted_inputs_awaited
 from marquetry.engine.execution.plan import PlannedNode
 from marquetry.engine.expansion import Call, current_call, current_context
 from marquetry.engine.outcome import ExecutionBlocker, NodeOutput
@@ -57,7 +57,12 @@ async def step_async(run: Run, index: int) -> None:
     planned = run.nodes[index]
     arguments: dict[str, Any] = {}
     try:
-        if not _begins(run, index, planned):
+        if index in run.growth.grown:
+            run.growth.gather(index)
+            return
+        if planned.lazy is not None and not await _lazy_settled_awaited(run, index, planned):
+            return
+        if not _claim(run, index, planned):
             return
         arguments, batches = _batches(run, index, planned)
         run.running[index] = planned
@@ -88,16 +93,30 @@ def _begins(run: Run, index: int, planned: PlannedNode) -> bool:
 
 def _lazy_settled(run: Run, index: int, planned: PlannedNode) -> bool:
     """Ask the node which lazy inputs it needs next; False when it now waits for some."""
-    while True:
-        asked = run.asked.setdefault(index, [])
-        wanted = wanted_inputs(run, planned, asked)
-        if not wanted:
-            return True
-        with run.lock:
-            asked += wanted
-            if run.require(index, [parent for name, parent, _ in planned.lazy or () if name in wanted]):
-                run.pause(index)
-                return False
+    asked = run.asked.setdefault(index, [])
+    while wanted := wanted_inputs(run, planned, asked):
+        if _waits_for(run, index, planned, wanted):
+            return False
+    return True
+
+
+async def _lazy_settled_awaited(run: Run, index: int, planned: PlannedNode) -> bool:
+    """As `_lazy_settled`; other nodes go on while this one thinks about it."""
+    asked = run.asked.setdefault(index, [])
+    while wanted := await wanted_inputs_awaited(run, planned, asked):
+        if _waits_for(run, index, planned, wanted):
+            return False
+    return True
+
+
+def _waits_for(run: Run, index: int, planned: PlannedNode, wanted: list[str]) -> bool:
+    """Whether lazy inputs that were asked for are still to be made; the node waits for them then."""
+    with run.lock:
+        run.asked[index] += wanted
+        waits = run.require(index, [parent for name, parent, _ in planned.lazy or () if name in wanted]) > 0
+        if waits:
+            run.pause(index)
+        return waits
 
 
 def _claim(run: Run, index: int, planned: PlannedNode) -> bool:
