@@ -78,7 +78,7 @@ class InlineWorker:
         if self._building is not None:
             await asyncio.wait((self._building,))
         if self._runner is not None:
-            self._runner.parts.executor.close()
+            self._runner.close()
             self._runner = None
 
     def _running(self) -> Runner:

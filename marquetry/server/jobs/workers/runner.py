@@ -12,6 +12,7 @@ from marquetry.engine.errors import EngineError
 from marquetry.engine.events import JobFinished, Listener
 from marquetry.engine.graph import Graph
 from marquetry.server.jobs.workers.parts import EngineParts
+from marquetry.server.jobs.workers.tidy import Tidy
 from marquetry.server.jobs.workers.worker import Task
 
 KEPT_GRAPHS = 64
@@ -25,10 +26,12 @@ class Runner:
         self.parts = parts
         self._listener = listener
         self._graphs: OrderedDict[bytes, Graph] = OrderedDict()  # the executor keeps plans by graph: equal bytes, same plan
+        self._tidy = Tidy(lambda: bool(parts.executor.running()))
 
     def run(self, task: Task, graph: Graph | None = None) -> None:
         """Begin a job."""
         executor = self.parts.executor
+        self._tidy.worked()
         try:
             extra: dict[str, Any] = orjson.loads(task.extra) if len(task.extra) > 2 else {}
             executor.submit(
@@ -52,6 +55,11 @@ class Runner:
         run = self.parts.executor.find(job_id)
         if run is not None:
             run.cancel()
+
+    def close(self) -> None:
+        """Cancel what runs and end the lanes."""
+        self._tidy.close()
+        self.parts.executor.close()
 
     def _parse(self, data: bytes) -> Graph:
         known = self._graphs.get(data)
