@@ -7,7 +7,7 @@ from typing import Any
 
 import orjson
 
-from marquetry.server.jobs.job import Job, JobState
+from marquetry.server.jobs.job import Job, JobState, origin_of
 
 STATUS: Mapping[JobState, str] = {
     JobState.QUEUED: "pending",
@@ -113,5 +113,5 @@ def _meta(job: Job, node_id: str) -> dict[str, Any]:
         "node_id": node_id,
         "display_node": node_id if node is None else node.display_id,
         "parent_node": None if node is None else node.parent_id,
-        "real_node_id": node_id,
+        "real_node_id": origin_of(job.nodes, node_id),
     }

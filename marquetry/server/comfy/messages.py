@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 
-from marquetry.engine.events import JobFinished, NodeEvent, NodeFailed, NodeFinished, NodeProgress, NodeSkipped, NodeText
+from marquetry.engine.events import JobFinished, NodeEvent, NodeFailed, NodeFinished, NodeProgress, NodeText
 from marquetry.server.http.answer import encode
 from marquetry.server.jobs.view import execution_error, execution_interrupted, failure_of_job
 
@@ -51,25 +51,6 @@ def failed(event: NodeFailed) -> str:
     return message("execution_error", execution_error(event))
 
 
-def blocked(event: NodeSkipped) -> str:
-    """A node received a blocked value that came with a message; the job goes on."""
-    return message(
-        "execution_error",
-        {
-            "prompt_id": event.job_id,
-            "node_id": event.display_id,
-            "node_type": "",
-            "executed": [],
-            "exception_message": f"Execution Blocked: {event.message}",
-            "exception_type": "ExecutionBlocked",
-            "traceback": [],
-            "current_inputs": [],
-            "current_outputs": [],
-            "timestamp": event.time_ms,
-        },
-    )
-
-
 def ended(event: JobFinished) -> str:
     """How a job ended that no node's failure ended."""
     if event.state == "completed":
@@ -85,7 +66,7 @@ def text_frame(event: NodeText) -> bytes:
     return struct.pack(">II", TEXT, len(node_id)) + node_id + event.text.encode()
 
 
-def preview_frame(event: NodeProgress, *, with_metadata: bool) -> bytes:
+def preview_frame(event: NodeProgress, origin_id: str, *, with_metadata: bool) -> bytes:
     """A picture of how far a node is, and of which, for clients that understand that."""
     picture = event.preview or b""
     if not with_metadata:
@@ -96,15 +77,15 @@ def preview_frame(event: NodeProgress, *, with_metadata: bool) -> bytes:
             "prompt_id": event.job_id,
             "display_node_id": event.display_id,
             "parent_node_id": event.parent_id,
-            "real_node_id": event.node_id,
+            "real_node_id": origin_id,
             "image_type": f"image/{event.preview_format}",
         }
     )
     return struct.pack(">II", PREVIEW_WITH_METADATA, len(about)) + about + picture
 
 
-def node_entry(event: NodeEvent, state: str, value: float, total: float) -> dict[str, Any]:
-    """A node as `progress_state` shows it."""
+def node_entry(event: NodeEvent, state: str, value: float, total: float, origin_id: str) -> dict[str, Any]:
+    """A node as `progress_state` shows it; `origin_id` is the submitted node that it was expanded from, or itself."""
     return {
         "value": number(value),
         "max": number(total),
@@ -113,7 +94,7 @@ def node_entry(event: NodeEvent, state: str, value: float, total: float) -> dict
         "prompt_id": event.job_id,
         "display_node_id": event.display_id,
         "parent_node_id": event.parent_id,
-        "real_node_id": event.node_id,
+        "real_node_id": origin_id,
     }
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from marquetry.server.comfy import messages
 from marquetry.server.comfy.translator import Frame, Translator
-from marquetry.server.jobs.job import Job, JobState, NodeState
+from marquetry.server.jobs.job import Job, JobState, NodeState, origin_of
 from marquetry.server.jobs.service import JobService
 
 COMFY_STATES = {"running": "running", "finished": "finished", "failed": "error", "skipped": "finished"}
@@ -41,7 +41,7 @@ def _entry(job: Job, id: str, node: NodeState) -> dict[str, Any]:
         "prompt_id": job.id,
         "display_node_id": node.display_id,
         "parent_node_id": node.parent_id,
-        "real_node_id": id,
+        "real_node_id": origin_of(job.nodes, id),
     }
 
 

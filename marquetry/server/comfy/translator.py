@@ -23,7 +23,7 @@ PERIOD_S = 1 / 30
 class _Run:
     """What a client was told, and is still to be told, of one job."""
 
-    __slots__ = ("changed", "error_told", "executing", "previews", "progress", "running", "shown", "told")
+    __slots__ = ("changed", "error_told", "executing", "origins", "previews", "progress", "running", "shown", "told")
 
     def __init__(self) -> None:
         self.running: dict[str, dict[str, Any]] = {}
@@ -32,8 +32,16 @@ class _Run:
         self.previews: dict[str, events.NodeProgress] = {}
         self.shown: set[str] = set()  # nodes of which a preview was sent
         self.executing: events.NodeStarted | None = None
+        self.origins: dict[str, str] = {}  # of nodes made by expansion: the submitted node that they come from
         self.told = False
         self.error_told = False
+
+    def origin(self, event: events.NodeEvent) -> str:
+        """The submitted node that the event's node was expanded from, or itself."""
+        if event.parent_id is None:
+            return event.node_id
+        origin = self.origins[event.node_id] = self.origins.get(event.parent_id, event.parent_id)
+        return origin
 
 
 class Translator:
@@ -81,6 +89,7 @@ class Translator:
         """Tell a client that comes back where its job is: the node that runs, and every node so far."""
         run = self._runs[job_id] = _Run()
         run.told = True
+        run.origins = {id: entry["real_node_id"] for id, entry in nodes.items() if entry["parent_node_id"] is not None}
         run.running = {id: entry for id, entry in nodes.items() if entry["state"] == "running"}
         frames: list[Frame] = []
         for id, entry in run.running.items():
@@ -94,7 +103,7 @@ class Translator:
         match event:
             case events.NodeStarted():
                 run = self._run(event.job_id)
-                entry = messages.node_entry(event, "running", 0, 1)
+                entry = messages.node_entry(event, "running", 0, 1, run.origin(event))
                 run.running[event.node_id] = run.changed[event.node_id] = entry
                 if not run.told:
                     self._flush_run(event.job_id, run, frames)
@@ -110,7 +119,7 @@ class Translator:
             case events.NodeProgress():
                 run = self._run(event.job_id)
                 run.progress[event.node_id] = event
-                entry = messages.node_entry(event, "running", event.value, event.total)
+                entry = messages.node_entry(event, "running", event.value, event.total, run.origin(event))
                 run.running[event.node_id] = run.changed[event.node_id] = entry
                 if event.preview is not None:
                     run.previews[event.node_id] = event
@@ -126,8 +135,6 @@ class Translator:
                 frames.append(messages.text_frame(event))
             case events.NodeSkipped():
                 self._finish(event, "finished", frames)
-                if event.message and event.reason == "blocked":
-                    frames.append(messages.blocked(event))
             case events.NodeFailed():
                 self._finish(event, "error", frames)
                 if not event.caught:
@@ -155,13 +162,14 @@ class Translator:
             frames.append(messages.progress(last))
         preview = run.previews.pop(event.node_id, None)
         if preview is not None and event.node_id not in run.shown:
-            frames.append(self._preview(preview))
+            frames.append(self._preview(run, preview))
         known = run.running.pop(event.node_id, None)
         if known is not None:
             total = known["max"]
-            run.changed[event.node_id] = messages.node_entry(event, state, total if state == "finished" else known["value"], total)
+            done = total if state == "finished" else known["value"]
+            run.changed[event.node_id] = messages.node_entry(event, state, done, total, run.origin(event))
         elif state == "error":
-            run.changed[event.node_id] = messages.node_entry(event, state, 0, 1)
+            run.changed[event.node_id] = messages.node_entry(event, state, 0, 1, run.origin(event))
 
     def _end(self, event: events.JobFinished, frames: list[Frame]) -> None:
         run = self._runs.pop(event.job_id, None)
@@ -187,7 +195,7 @@ class Translator:
         for event in run.progress.values():
             frames.append(messages.progress(event))
         for event in run.previews.values():
-            frames.append(self._preview(event))
+            frames.append(self._preview(run, event))
             run.shown.add(event.node_id)
         if run.changed or always:
             nodes = run.changed if self.deltas_only else {**run.changed, **run.running}
@@ -197,8 +205,8 @@ class Translator:
         run.progress = {}
         run.previews = {}
 
-    def _preview(self, event: events.NodeProgress) -> bytes:
-        return messages.preview_frame(event, with_metadata=bool(self.features.get("supports_preview_metadata")))
+    def _preview(self, run: _Run, event: events.NodeProgress) -> bytes:
+        return messages.preview_frame(event, run.origin(event), with_metadata=bool(self.features.get("supports_preview_metadata")))
 
     def _state(self, job_id: str, nodes: Mapping[str, dict[str, Any]]) -> str:
         if self.deltas_only:

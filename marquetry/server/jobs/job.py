@@ -54,6 +54,13 @@ class NodeState(msgspec.Struct, frozen=True, array_like=True, gc=False):
     text: str | None = None
 
 
+def origin_of(nodes: Mapping[str, NodeState], id: str) -> str:
+    """The submitted node that a node was expanded from, or itself."""
+    while (node := nodes.get(id)) is not None and node.parent_id is not None:
+        id = node.parent_id
+    return id
+
+
 class JobError(msgspec.Struct, frozen=True):
     """Why a job failed or stopped.
 
