@@ -107,9 +107,9 @@ def waiting_ids(connection: Connection, owner: str | None, ids: Sequence[str] | 
 
 
 def past_jobs(connection: Connection, max_items: int | None, offset: int | None, owner: str | None) -> list[Job]:
-    """Jobs that ran and ended, oldest first. `offset` counts from the oldest; without it (or 0), `max_items` takes the newest."""
+    """Jobs that ran and ended, oldest first. `offset` counts from the oldest; without it, `max_items` takes the newest."""
     statement = _owned(_job.where(columns.finished_ms.is_not(None), columns.started_ms.is_not(None)), owner)
-    if offset or max_items is None:
+    if offset is not None or max_items is None:
         ordered = statement.order_by(columns.finished_ms, columns.seq)
         if max_items is not None:
             ordered = ordered.limit(max_items)

@@ -117,7 +117,7 @@ class JobService:
         return [self._now(job) for job in found], total
 
     async def history(self, max_items: int | None = None, offset: int | None = None, owner: str | None = None) -> list[Job]:
-        """Jobs that ran and ended, oldest first. `offset` counts from the oldest; without one (or 0), `max_items` gives the newest."""
+        """Jobs that ran and ended, oldest first. `offset` counts from the oldest; without one, `max_items` gives the newest."""
         return await self._database.read(archive.past_jobs, max_items, offset, owner)
 
     async def queue(self, owner: str | None = None) -> tuple[list[Job], list[Job]]:
