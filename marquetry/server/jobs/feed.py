@@ -16,7 +16,7 @@ class Feed:
     Numbers grow within a process and across restarts. The last `memory_messages` messages can be heard again by number.
     """
 
-    def __init__(self, *, memory_messages: int = 8192, pending_messages: int = 16384) -> None:
+    def __init__(self, *, memory_messages: int = 4096, pending_messages: int = 16384) -> None:
         self._seq = int(time.time() * 1000) * 1000
         self._memory: deque[FeedMessage] = deque(maxlen=memory_messages)
         self._forgotten = self._seq  # the number of the newest message that can't be heard again
