@@ -70,16 +70,17 @@ class Graph(Mapping[str, Node]):
         return len(self.nodes)
 
     @classmethod
-    def from_api(cls, prompt: Any, limits: GraphLimits = GraphLimits()) -> Graph:
+    def from_api(cls, prompt: Any, limits: GraphLimits = GraphLimits(), *, measured: bool = True) -> Graph:
         """Read `{id: {"class_type": ..., "inputs": {...}}}`.
 
-        A list of a string and a number is a link; `{"__value__": [...]}` holds a list that is none. Raises GraphError, naming the node.
+        A list of a string and a number is a link; `{"__value__": [...]}` holds a list that is none. `measured`: the values are JSON of
+        bounded size; those of graphs that nodes make may be any objects. Raises GraphError, naming the node.
         """
         if not isinstance(prompt, Mapping):
             raise GraphError(f"a graph is an object of nodes by id, not {_kind(prompt)}")
         if len(prompt) > limits.nodes:
             raise GraphError(f"the graph has {len(prompt)} nodes; at most {limits.nodes} are allowed", limit=limits.nodes)
-        budget = _Budget(limits)
+        budget = _Budget(limits) if measured else None
         graph = cls({id: _node(id, raw, limits, budget) for id, raw in prompt.items()})
         if len(graph.nodes) > limits.depth and (depth := graph.depth()) > limits.depth:
             raise GraphError(f"the longest path of the graph has {depth} nodes; at most {limits.depth} are allowed", limit=limits.depth)
@@ -166,7 +167,7 @@ class _Budget:
             raise GraphError(f"the values of the graph are too large (at {where}); put pictures and other data into files", where=where)
 
 
-def _node(id: Any, raw: Any, limits: GraphLimits, budget: _Budget) -> Node:
+def _node(id: Any, raw: Any, limits: GraphLimits, budget: _Budget | None) -> Node:
     if type(id) is not str or not id or len(id) > limits.id_length:
         raise GraphError(f"a node's id is a string of 1 to {limits.id_length} characters, not {str(id)[:40]!r}")
     if type(raw) is not dict:
@@ -191,16 +192,17 @@ def _node(id: Any, raw: Any, limits: GraphLimits, budget: _Budget) -> Node:
         if kind is list:
             if len(value) == 2 and type(value[0]) is str and type(value[1]) in (int, float):
                 value = Link(value[0], int(value[1]))
-            else:
+            elif budget is not None:
                 _measure(value, budget, id, name)
         elif kind is str:
-            if len(value) > 64:
+            if len(value) > 64 and budget is not None:
                 budget.take(len(value), f"node '{id}', input '{name}'")
         elif kind is dict:
-            _measure(value, budget, id, name)
+            if budget is not None:
+                _measure(value, budget, id, name)
             if len(value) == 1 and "__value__" in value:
                 value = value["__value__"]
-        elif kind is float and not math.isfinite(value):
+        elif kind is float and budget is not None and not math.isfinite(value):
             raise GraphError(f"node '{id}', input '{name}': {value} is not a number that can be used", node_id=id)
         inputs[name] = value
     if len(raw) == 2:

@@ -21,6 +21,7 @@ from marquetry.engine.validation import parameters_of
 Key = bytes
 FileToken = Callable[[str, str], bytes]  # (kind, name) -> what identifies the content of that file
 
+UNWRITABLE = (TypeError, OverflowError, msgspec.MsgspecError, ValueError, RecursionError)
 _encode = msgspec.msgpack.Encoder(order="deterministic").encode
 
 
@@ -107,13 +108,13 @@ def static_part(planned: PlannedNode) -> bytes:
     head = [node_type.id, node_type.version, links, unique]
     try:
         return _encode([*head, constants])
-    except (TypeError, OverflowError, msgspec.MsgspecError, ValueError):
+    except UNWRITABLE:
         planned.unhashable = True
         plain: dict[str, Any] = {}
         for name, value in constants.items():
             try:
                 _encode(value)
-            except (TypeError, OverflowError, msgspec.MsgspecError, ValueError):
+            except UNWRITABLE:
                 plain[name] = repr(value) if isinstance(value, int) else "?"
             else:
                 plain[name] = value

@@ -96,6 +96,12 @@ def test_output_nodes_inside_run_and_are_shown_where_they_say(client: Client, gr
     assert (entries[inner]["real_node_id"], entries[inner]["state"]) == (grown.id, "finished")
 
 
+def test_a_graph_may_hold_any_object(client: Client, graph: GraphBuilder, salt: str) -> None:
+    shown = graph.node("CompatShow", value=graph.node("CompatHandsOver", salt=salt).out(0))
+    for _ in range(2):
+        assert client.run(graph).shown(shown) == ["True inf [1, 2] 200 inf"]
+
+
 def test_a_node_samples_inside_its_graph(client: Client, graph: GraphBuilder) -> None:
     loader = graph.node("CheckpointLoaderSimple", ckpt_name="marquetry-mini.safetensors")
     given = {"model": loader.out(0), "clip": loader.out(1), "vae": loader.out(2)}

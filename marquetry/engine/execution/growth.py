@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -162,7 +161,7 @@ class Growth:
         self._added += len(entries)
         if self._added > limits.expanded_nodes:
             raise GraphError(f"the graph grew by more than {limits.expanded_nodes} nodes while it ran", node_id=planned.id)
-        inner = Graph.from_api(entries, replace(limits, id_length=MAX_ID_LENGTH, literal_bytes=sys.maxsize))
+        inner = Graph.from_api(entries, replace(limits, id_length=MAX_ID_LENGTH), measured=False)
         missing = [link.node_id for node in inner.nodes.values() for link in node.inputs.values() if _outside(link, inner, run)]
         outer = run.plan.graph.ancestors(missing) - run.index.keys()
         scope = Graph({**{id: run.plan.graph.nodes[id] for id in outer}, **inner.nodes})

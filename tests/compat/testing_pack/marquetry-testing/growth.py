@@ -107,6 +107,44 @@ class ShowsInside:
         return {"result": (value,), "expand": graph.finalize()}
 
 
+class HandsOver:
+    """Hands an object to a node of its graph that could never be written down: it holds itself, infinities and keys that are no texts."""
+
+    @classmethod
+    def INPUT_TYPES(cls):
+        return {"required": {"salt": ("STRING", {"default": ""})}}
+
+    RETURN_TYPES = (ANY,)
+    FUNCTION = "grow"
+    CATEGORY = "testing"
+
+    def grow(self, salt):
+        odd = {1: float("inf"), ("a", "pair"): [[1, 2], {"nothing": None}], "nan": [float("nan")]}
+        odd["itself"] = odd
+        deep = []
+        for _ in range(200):
+            deep = [deep]
+        graph = GraphBuilder()
+        opened = graph.node("CompatOpened", odd=odd, deep=deep, bound=float("inf"), salt=salt)
+        return {"result": (opened.out(0),), "expand": graph.finalize()}
+
+
+class Opened:
+    @classmethod
+    def INPUT_TYPES(cls):
+        return {"required": {"odd": ("ODD",), "deep": ("ODD",), "bound": ("FLOAT",)}, "optional": {"salt": ("STRING",)}}
+
+    RETURN_TYPES = ("STRING",)
+    FUNCTION = "open"
+    CATEGORY = "testing"
+
+    def open(self, odd, deep, bound, salt=""):
+        depth = 0
+        while deep:
+            deep, depth = deep[0], depth + 1
+        return (f"{odd['itself'] is odd} {odd[1]} {odd['a', 'pair'][0]} {depth} {bound}",)
+
+
 class FailsInside:
     """Its graph fails."""
 
@@ -161,5 +199,7 @@ NODES = {
     "TakesAnId": TakesAnId,
     "ShowsInside": ShowsInside,
     "FailsInside": FailsInside,
+    "HandsOver": HandsOver,
+    "Opened": Opened,
     "Samples": Samples,
 }
