@@ -6,8 +6,11 @@ import asyncio
 import json
 import struct
 
+import aiohttp
+import pytest
+
 from tests.server.nodes import GATES, chain, linked
-from tests.server.peer import Peer
+from tests.server.peer import PATIENCE_S, Peer
 
 
 async def test_the_first_message_is_a_status_with_the_id_of_the_client(peer: Peer) -> None:
@@ -179,3 +182,21 @@ async def test_a_client_that_conflates_gets_at_most_100_bytes_a_node(peer: Peer)
         if kind == "progress_state":
             last |= {id: node["state"] for id, node in data["nodes"].items()}
     assert len(last) == 1002 and set(last.values()) == {"finished"}
+
+
+async def test_a_client_that_answers_no_pings_stays_connected(peer: Peer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("marquetry.server.comfy.websocket.PING_S", 0.05)
+    silent = await peer.session.ws_connect("/ws?clientId=ann", autoping=False)
+    await asyncio.sleep(0.5)
+    prompt_id = await peer.submit(chain(1), "ann")
+    kinds = []
+    while True:
+        message = await asyncio.wait_for(silent.receive(), PATIENCE_S)
+        kinds.append(message.type)
+        if message.type is not aiohttp.WSMsgType.PING and json.loads(message.data) == {
+            "type": "executing",
+            "data": {"node": None, "prompt_id": prompt_id},
+        }:
+            break
+    assert kinds.count(aiohttp.WSMsgType.PING) > 2
+    await silent.close()

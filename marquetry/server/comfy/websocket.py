@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
+from contextlib import suppress
 from typing import Any
 
 import orjson
@@ -21,7 +22,7 @@ from marquetry.server.keys import JOBS, SETTINGS, SOCKETS
 
 routes = RouteTable("ComfyUI: events", ("", "/api"))
 MAX_MESSAGE_BYTES = 1024 * 1024
-HEARTBEAT_S = 30.0
+PING_S = 30.0  # keeps proxies from closing a quiet connection; scripts answer only while they read, so no answer is waited for
 MAX_FEATURES = 64
 
 
@@ -37,7 +38,7 @@ async def websocket(request: web.Request) -> web.StreamResponse:
     sockets, jobs = application[SOCKETS], application[JOBS]
     sockets.admit(request.remote or "")
     client_id = query.clientId or uuid.uuid4().hex
-    socket = web.WebSocketResponse(max_msg_size=MAX_MESSAGE_BYTES, heartbeat=HEARTBEAT_S, compress=False)
+    socket = web.WebSocketResponse(max_msg_size=MAX_MESSAGE_BYTES, compress=False)
     await socket.prepare(request)
     since = sockets.missed_since(client_id)
     known = sockets.find(client_id)
@@ -54,7 +55,7 @@ async def websocket(request: web.Request) -> web.StreamResponse:
     if replaced is not None:
         await replaced.close(b"another socket has taken this client id", WSCloseCode.POLICY_VIOLATION)
     first: list[str | bytes] = [messages.status(jobs.remaining(), client_id), *await standing.frames(translator)]
-    sender = asyncio.create_task(client.run(first))
+    sender, pinger = asyncio.create_task(client.run(first)), asyncio.create_task(_ping(socket))
     try:
         async for received in socket:
             if received.type is WSMsgType.TEXT:
@@ -63,7 +64,15 @@ async def websocket(request: web.Request) -> web.StreamResponse:
         sockets.remove(client)
         subscription.close()
         sender.cancel()
+        pinger.cancel()
     return socket
+
+
+async def _ping(socket: web.WebSocketResponse) -> None:
+    with suppress(ConnectionError):
+        while not socket.closed:
+            await asyncio.sleep(PING_S)
+            await socket.ping()
 
 
 def _listen(client: Client, text: str, ours: dict[str, Any]) -> None:
