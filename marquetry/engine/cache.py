@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
 from marquetry.engine.identity import Key
 
 ENTRY_BYTES = 512  # what an entry costs beside its values
+MAX_ADDED = 64
 
 
 class Result:
@@ -41,15 +42,7 @@ class Maker(Protocol):
     def woken(self, index: int, result: Result | None) -> None: ...
 
 
-class Making:
-    """An execution under way: by whom, as which of its nodes, and who waits for it."""
-
-    __slots__ = ("index", "maker", "waiters")
-
-    def __init__(self, maker: Maker, index: int) -> None:
-        self.maker = maker
-        self.index = index
-        self.waiters: list[tuple[Maker, int]] = []
+Making: TypeAlias = tuple[Maker, int]  # an execution under way: by whom, and as which of its nodes
 
 
 class Store(Protocol):
@@ -61,6 +54,8 @@ class Store(Protocol):
 
     def __contains__(self, key: object) -> bool: ...
 
+    def holds_any(self, keys: Iterable[Key]) -> bool: ...
+
 
 class ResultCache:
     """Thread-safe. `memory_bytes` bounds what the results hold; `store` is the next tier, if there is one."""
@@ -68,13 +63,16 @@ class ResultCache:
     def __init__(self, memory_bytes: int, store: Store | None = None) -> None:
         self.memory_bytes = memory_bytes
         self.store = store
-        self.held_bytes = 0
         self.hits = 0
         self.misses = 0
         self.evictions = 0
         self._results: dict[Key, Result] = {}
         self._making: dict[Key, Making] = {}
+        self._waiting: dict[Key, list[Making]] = {}  # who waits for what is being made
         self._lock = threading.Lock()
+        self._held_bytes = 0
+        self._added: list[int] = []  # bytes that are not yet among those held
+        self._notable_bytes = memory_bytes // (100 * MAX_ADDED)
         self._clock = 0.0  # rises to the priority of what was evicted last, so that old entries age (GreedyDual-Size)
 
     def __len__(self) -> int:
@@ -85,13 +83,17 @@ class ResultCache:
         result = self._results.get(key)
         if result is None:
             return self._from_store(key)
-        result.priority = self._clock + result.cost_s / result.nbytes
-        return result
+        return self.touch(result)
 
     def peek(self, keys: Iterable[Key]) -> list[Result | None]:
-        """What memory holds of many keys; counts as no use."""
+        """What memory holds of many keys; counts as no use until `touch`."""
         get = self._results.get
         return [get(key) for key in keys]
+
+    def touch(self, result: Result) -> Result:
+        """The result is used: it is worth keeping longer."""
+        result.priority = self._clock + result.cost_s / result.nbytes
+        return result
 
     def claim(self, key: Key, maker: Maker, index: int) -> Result | Making | None:
         """The result if it is there; None when the caller is to make it and then `complete` or `abandon` it.
@@ -101,57 +103,83 @@ class ResultCache:
         """
         if self.store is not None:
             self.get(key)
-        with self._lock:
+        own = (maker, index)
+        while True:
             result = self._results.get(key)
             if result is not None:
                 self.hits += 1
                 return result
-            making = self._making.get(key)
-            if making is None:
-                self._making[key] = Making(maker, index)
-                self.misses += 1
-                return None
-            making.waiters.append((maker, index))
-            return making
+            making = self._making.setdefault(key, own)  # one step under the interpreter's lock: one caller wins
+            if making is own:
+                result = self._results.get(key)
+                if result is None:
+                    self.misses += 1
+                    return None
+                self.abandon(key)  # it was completed between the two looks
+                return result
+            with self._lock:
+                waiting = self._waiting.setdefault(key, [])
+                waiting.append(own)
+                if self._making.get(key) is making or own not in self._waiting.get(key, ()):
+                    return making
+                waiting.remove(own)  # the maker ended before it could see who waits
 
-    def complete(self, key: Key, result: Result) -> None:
-        """Keep the result, and hand it to who waits for it."""
-        nbytes = result.nbytes = size_of(result)
+    def complete(self, key: Key, result: Result, nbytes: int = 0) -> None:
+        """Keep the result, and hand it to who waits for it. `nbytes` is what `size_of` gives, where the caller knows it."""
+        nbytes = result.nbytes = nbytes or size_of(result)
         result.priority = self._clock + result.cost_s / nbytes
-        with self._lock:
-            making = self._making.pop(key, None)
-            if nbytes <= self.memory_bytes:
-                old = self._results.get(key)
-                self._results[key] = result
-                self.held_bytes += nbytes if old is None else nbytes - old.nbytes
-                if self.held_bytes > self.memory_bytes:
-                    self._evict(self.memory_bytes * 9 // 10)
+        if nbytes <= self.memory_bytes:
+            old = self._results.get(key)
+            self._results[key] = result
+            added = self._added
+            added.append(nbytes if old is None else nbytes - old.nbytes)
+            if nbytes > self._notable_bytes or len(added) > MAX_ADDED:
+                self._account()
+        self._making.pop(key, None)
         if self.store is not None:
             self.store.offer(key, result)
-        if making is not None and making.waiters:
-            for waiter, index in making.waiters:
-                waiter.woken(index, result)
+        if self._waiting:
+            self._wake(key, result)
 
     def abandon(self, key: Key) -> None:
         """The maker gives up; who waits must claim again."""
+        self._making.pop(key, None)
+        if self._waiting:
+            self._wake(key, None)
+
+    def _wake(self, key: Key, result: Result | None) -> None:
         with self._lock:
-            making = self._making.pop(key, None)
-        if making is not None:
-            for waiter, index in making.waiters:
-                waiter.woken(index, None)
+            waiting = self._waiting.pop(key, ())
+        for maker, index in waiting:
+            maker.woken(index, result)
+
+    @property
+    def held_bytes(self) -> int:
+        """What the results in memory hold."""
+        self._account()
+        return self._held_bytes
+
+    def _account(self) -> None:
+        """Add up what was added lately, and evict what is too much. Small results are added up many at a time."""
+        with self._lock:
+            while self._added:
+                self._held_bytes += self._added.pop()
+            if self._held_bytes > self.memory_bytes:
+                self._evict(self.memory_bytes * 9 // 10)
 
     def shrink(self, to_bytes: int) -> int:
         """Evict until at most that much is held; gives the bytes that were let go."""
+        before = self.held_bytes
         with self._lock:
-            before = self.held_bytes
             self._evict(to_bytes)
-            return before - self.held_bytes
+            return before - self._held_bytes
 
     def clear(self) -> None:
         """Let go of everything in memory; what is being made goes on."""
         with self._lock:
             self._results.clear()
-            self.held_bytes = 0
+            self._added.clear()
+            self._held_bytes = 0
 
     def _from_store(self, key: Key) -> Result | None:
         if self.store is None or key not in self.store:
@@ -161,23 +189,22 @@ class ResultCache:
             return None
         result.nbytes = size_of(result)
         result.priority = self._clock + result.cost_s / result.nbytes
-        with self._lock:
-            known = self._results.setdefault(key, result)
-            if known is result:
-                self.held_bytes += result.nbytes
-                if self.held_bytes > self.memory_bytes:
-                    self._evict(self.memory_bytes * 9 // 10)
+        known = self._results.setdefault(key, result)
+        if known is result:
+            self._added.append(result.nbytes)
+            self._account()
         return known
 
     def _evict(self, to_bytes: int) -> None:
-        if self.held_bytes <= to_bytes:
+        if self._held_bytes <= to_bytes:
             return
         for key, result in sorted(self._results.items(), key=lambda item: item[1].priority):
-            del self._results[key]
-            self.held_bytes -= result.nbytes
+            if self._results.pop(key, None) is None:
+                continue
+            self._held_bytes -= result.nbytes
             self.evictions += 1
             self._clock = max(self._clock, result.priority)
-            if self.held_bytes <= to_bytes:
+            if self._held_bytes <= to_bytes:
                 break
 
 
@@ -186,8 +213,11 @@ PLAIN_KINDS = frozenset({int, float, bool, type(None)})
 
 def size_of(result: Result) -> int:
     """The bytes that a result holds: tensors and arrays by their data, other values roughly. Weights are not counted: Residency owns them."""
+    outputs = result.outputs
+    if len(outputs) == 1 and len(outputs[0]) == 1 and type(outputs[0][0]) in PLAIN_KINDS and result.ui is None:
+        return ENTRY_BYTES
     total = ENTRY_BYTES
-    for values in result.outputs:
+    for values in outputs:
         for value in values:
             if type(value) not in PLAIN_KINDS:
                 total += _size(value)

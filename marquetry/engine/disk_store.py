@@ -11,6 +11,7 @@ import os
 import queue
 import threading
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +48,10 @@ class DiskStore:
 
     def __contains__(self, key: object) -> bool:
         return key in self._used
+
+    def holds_any(self, keys: Iterable[Key]) -> bool:
+        """Whether at least one of the keys is here."""
+        return not self._used.keys().isdisjoint(keys)
 
     def __len__(self) -> int:
         return len(self._used)

@@ -59,6 +59,7 @@ class Graph(Mapping[str, Node]):
     """Nodes by id, in the order in which they were given."""
 
     nodes: Mapping[str, Node] = field(default_factory=dict)
+    orders: dict[tuple[str, ...], list[str]] = field(default_factory=dict, compare=False, repr=False)  # see validation.order_of
 
     def __getitem__(self, id: str) -> Node:
         return self.nodes[id]

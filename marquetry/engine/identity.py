@@ -88,13 +88,23 @@ class Identifier:
 
 def identify(nodes: list[PlannedNode], identifier: Identifier, keys: list[Key], volatile: set[int], salt: bytes = b"") -> None:
     """Append the keys of the nodes from `len(keys)` on; parents stand before children. `volatile` collects those that never come again."""
+    append = keys.append
     for index in range(len(keys), len(nodes)):
         planned = nodes[index]
         parents = planned.parents
+        if planned.plain_key:
+            static = planned.static
+            if static is None:
+                static = planned.static = static_part(planned)
+            if not planned.unhashable:
+                append(sha256(b"".join([static, *[keys[parent] for parent in parents]])).digest())
+                if volatile and not volatile.isdisjoint(parents):
+                    volatile.add(index)
+                continue
         if planned.lazy is not None:
             parents = parents + [parent for _, parent, _ in planned.lazy]
         key, stable = identifier.key(planned, [keys[parent] for parent in parents], salt and salt + planned.id.encode())
-        keys.append(key)
+        append(key)
         if not stable or (volatile and not volatile.isdisjoint(parents)):
             volatile.add(index)
 
@@ -103,7 +113,9 @@ def static_part(planned: PlannedNode) -> bytes:
     """Type, version, literals and the shape of the links, in one canonical encoding."""
     node_type = planned.type
     constants: Mapping[str, Any] = planned.constants
-    links = [(name, slot) for group in (planned.links, planned.raw or (), planned.lazy or ()) for name, _, slot in group]
+    links = [(name, slot) for name, _, slot in planned.links]
+    if planned.raw is not None or planned.lazy is not None:
+        links += [(name, slot) for group in (planned.raw or (), planned.lazy or ()) for name, _, slot in group]
     unique = planned.id if node_type.not_idempotent or (node_type.hidden and "UNIQUE_ID" in node_type.hidden.values()) else None
     head = [node_type.id, node_type.version, links, unique]
     try:

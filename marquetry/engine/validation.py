@@ -88,7 +88,7 @@ class _Check:
         self.types: dict[str, NodeType] = {}
 
     async def run(self, outputs: list[str]) -> None:
-        order, stuck = topological_order(self.graph, outputs)
+        order, stuck = order_of(self.graph, tuple(outputs))
         for id in (*order, *stuck) if stuck else order:
             node = self.graph.nodes[id]
             node_type = self.types.get(node.type_id) or self._current_type(node.type_id)
@@ -110,7 +110,7 @@ class _Check:
 
     def verdict(self, outputs: list[str]) -> Validation:
         good = tuple(id for id in outputs if id not in self.invalid)
-        graph = Graph({**self.graph.nodes, **self.changed}) if self.changed else self.graph
+        graph = Graph({**self.graph.nodes, **self.changed}, self.graph.orders) if self.changed else self.graph
         if not self.problems:
             return Validation((), good, graph)
         faulty = {problem.node_id for problem in self.problems if problem.node_id is not None}
@@ -226,6 +226,17 @@ class _Check:
             Problem("dependency_cycle", "The graph has a cycle: a node needs its own result", path, id, None, {"cycle": list(ring)})
             for id in ring
         ]
+
+
+def order_of(graph: Graph, outputs: tuple[str, ...]) -> tuple[list[str], set[str]]:
+    """As `topological_order`; the graph remembers it, so that who runs what was just validated need not ask again."""
+    known = graph.orders.get(outputs)
+    if known is not None:
+        return known, set()
+    order, stuck = topological_order(graph, outputs)
+    if not stuck:
+        graph.orders[outputs] = order
+    return order, stuck
 
 
 def topological_order(graph: Graph, outputs: Iterable[str]) -> tuple[list[str], set[str]]:

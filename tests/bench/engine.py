@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from marquetry.engine.cache import ResultCache
+from marquetry.engine.collector import calm
 from marquetry.engine.context import Services
 from marquetry.engine.declare import node, node_type
 from marquetry.engine.events import AnyEvent, NodeFinished, NodeStarted
@@ -221,6 +222,7 @@ def main() -> int:
     failed = False
     with tempfile.TemporaryDirectory() as folder:
         bench = Bench(Path(folder))
+        calm()  # as every worker does
         print(
             "CPU µs per node; 'again' is a cached run whose plan was forgotten; ratios of the cold run against the bare loop and the reference model"
         )

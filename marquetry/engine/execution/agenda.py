@@ -30,38 +30,48 @@ class Agenda:
         self._dependents: dict[int, list[int]] = {}
         self._uses: dict[int, int] = {}
 
-    def activate(self, index: int) -> bool:
-        """Plan to make a node, and first what it needs. True when its result is there already. The lock is held."""
+    def activate(self, index: int, known: list[Result | None] | None = None) -> bool:
+        """Plan to make a node, and first what it needs. True when its result is there already. The lock is held.
+
+        `known` is what is known to be in the cache, by index, where somebody has just looked; otherwise it is asked.
+        """
         if index in self.results:
             return True
+        waiting, results, uses, nodes = self._waiting, self.results, self._uses, self.nodes
         pending = [index]
         while pending:
             current = pending.pop()
-            if current in self._waiting or current in self.results:
+            if current in waiting or current in results:
                 continue
-            if current not in self.volatile:
-                result = self.cache.get(self.keys[current])
-                if result is not None:
-                    self.results[current] = result
-                    continue
+            result = self._look(current) if known is None else known[current]
+            if result is not None and current not in self.volatile:
+                results[current] = self.cache.touch(result)
+                continue
             count = 0
-            for parent in self.nodes[current].parents:
-                self._uses[parent] = self._uses.get(parent, 0) + 1
-                if parent in self.results:
+            for parent in nodes[current].parents:
+                uses[parent] = uses.get(parent, 0) + 1
+                if parent in results:
                     continue
-                if parent not in self._waiting:
-                    known = None if parent in self.volatile else self.cache.get(self.keys[parent])
-                    if known is not None:
-                        self.results[parent] = known
+                if parent not in waiting:
+                    result = self._look(parent) if known is None else known[parent]
+                    if result is not None and parent not in self.volatile:
+                        results[parent] = self.cache.touch(result)
                         continue
                     pending.append(parent)
-                self._depend(current, parent)
+                dependents = self._dependents.get(parent)
+                if dependents is None:
+                    self._dependents[parent] = [current]
+                else:
+                    dependents.append(current)
                 count += 1
-            self._waiting[current] = count
+            waiting[current] = count
             self.outstanding += 1
             if not count:
                 self.enqueue(current)
-        return index in self.results
+        return index in results
+
+    def _look(self, index: int) -> Result | None:
+        return None if index in self.volatile else self.cache.get(self.keys[index])
 
     def _depend(self, index: int, parent: int) -> None:
         dependents = self._dependents.get(parent)

@@ -58,7 +58,7 @@ class Executor:
         self._runs: dict[str, Run] = {}
         self._instances: OrderedDict[tuple[str, str, str], Any] = OrderedDict()
         self._plans: OrderedDict[tuple[int, tuple[str, ...]], tuple[Graph, int, Plan]] = OrderedDict()
-        self._durations: dict[str, float] = {}
+        self.durations: dict[str, float] = {}
         self._lock = threading.Lock()
 
     def submit(
@@ -182,13 +182,13 @@ class Executor:
 
     def learn(self, node_type: NodeType, duration_s: float) -> None:
         """Remember how long a node of this type takes."""
-        known = self._durations.get(node_type.id)
-        self._durations[node_type.id] = duration_s if known is None else 0.75 * known + 0.25 * duration_s
+        known = self.durations.get(node_type.id)
+        self.durations[node_type.id] = duration_s if known is None else 0.75 * known + 0.25 * duration_s
 
     def is_slow(self, node_type: NodeType) -> bool:
         """Whether other nodes should not wait for one of this type; unknown types count as slow."""
-        return self._durations.get(node_type.id, SLOW_S) >= SLOW_S
+        return self.durations.get(node_type.id, SLOW_S) >= SLOW_S
 
     def expected_s(self, node_type: NodeType) -> float | None:
         """How long a node of this type took lately."""
-        return self._durations.get(node_type.id)
+        return self.durations.get(node_type.id)

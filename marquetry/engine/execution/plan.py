@@ -8,7 +8,7 @@ from typing import Any
 from marquetry.engine.errors import GraphError, UnknownNodeType
 from marquetry.engine.graph import Graph, Link, Node, Policy
 from marquetry.engine.schema import NodeType
-from marquetry.engine.validation import topological_order
+from marquetry.engine.validation import order_of
 
 
 class PlannedNode:
@@ -29,6 +29,7 @@ class PlannedNode:
     static: bytes | None = None  # the part of the node's identity that does not change between runs
     unhashable = False
     simple = False  # see `is_simple`
+    plain_key = False  # its key is made of nothing but literals and parents
 
     def __init__(self, node: Node, node_type: NodeType) -> None:
         self.id = self.origin_id = node.id
@@ -52,18 +53,19 @@ class Plan:
         self.nodes: list[PlannedNode] = []
         self.index: dict[str, int] = {}
         wanted = list(outputs)
-        order, stuck = topological_order(graph, wanted)
+        order, stuck = order_of(graph, tuple(wanted))
         if stuck:
             ring = Graph({id: graph.nodes[id] for id in stuck}).cycle()
             raise GraphError(f"the graph has a cycle: {' -> '.join(ring)}", cycle=list(ring))
         current: dict[str, NodeType] = {}
+        nodes, index = self.nodes, self.index
         for id in order:
             node = graph.nodes[id]
             node_type = current.get(node.type_id)
             if node_type is None:
                 node_type = current[node.type_id] = current_type(types, node.type_id)
-            self.index[id] = len(self.nodes)
-            self.nodes.append(arrange(node, node_type, self.index))
+            index[id] = len(nodes)
+            nodes.append(arrange(node, node_type, index))
         self.outputs = [self.index[id] for id in wanted]
         self.dynamic = any(
             planned.type.fingerprint is not None or planned.files or planned.type.refresh is not None for planned in self.nodes
@@ -96,7 +98,7 @@ def arrange(node: Node, node_type: NodeType, index: Mapping[str, int]) -> Planne
     known = _declared.get(id(node_type))
     if known is None or known[0] is not node_type:
         known = _declare(node_type)
-    declared, planned.simple = known[1], known[2]
+    _, declared, planned.simple, planned.plain_key = known
     links = planned.links
     for name, value in node.inputs.items():
         about = declared.get(name)
@@ -140,10 +142,10 @@ def _note_file(planned: PlannedNode, name: str, value: str) -> None:
 
 PLAIN, LAZY, RAW, FILE = 0, 1, 2, 4
 KNOWN_HIDDEN = frozenset({"PROMPT", "DYNPROMPT", "EXTRA_PNGINFO", "UNIQUE_ID", "AUTH_TOKEN_COMFY_ORG", "API_KEY_COMFY_ORG"})
-_declared: dict[int, tuple[NodeType, dict[str, int], bool]] = {}
+_declared: dict[int, tuple[NodeType, dict[str, int], bool, bool]] = {}
 
 
-def _declare(node_type: NodeType) -> tuple[NodeType, dict[str, int], bool]:
+def _declare(node_type: NodeType) -> tuple[NodeType, dict[str, int], bool, bool]:
     """What the planner must know of a node type: for each input whether it is plain, lazy, raw or a file; and whether it is simple.
 
     Hidden entries that are no known kind count as inputs.
@@ -157,7 +159,7 @@ def _declare(node_type: NodeType) -> tuple[NodeType, dict[str, int], bool]:
             about.setdefault(name, PLAIN)
     if len(_declared) > 20_000:
         _declared.clear()
-    known = _declared[id(node_type)] = (node_type, about, is_simple(node_type))
+    known = _declared[id(node_type)] = (node_type, about, is_simple(node_type), has_plain_key(node_type))
     return known
 
 
@@ -175,4 +177,15 @@ def is_simple(node_type: NodeType) -> bool:
         and node_type.wants_context is None
         and node_type.usage is None
         and not any(declared.lazy or declared.raw_link for declared in node_type.inputs)
+    )
+
+
+def has_plain_key(node_type: NodeType) -> bool:
+    """Whether nothing joins the identity of its nodes but literals and what they are linked from."""
+    return (
+        node_type.fingerprint is None
+        and not node_type.private
+        and not node_type.is_output
+        and node_type.lane != "device"
+        and not any(declared.lazy or declared.file_kind is not None for declared in node_type.inputs)
     )

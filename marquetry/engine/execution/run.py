@@ -165,9 +165,11 @@ class Run(Agenda):
                 found = self.cache.peek(self.keys[index] for index in self.focus)
                 cached = [self.nodes[index].id for index, result in zip(self.focus, found, strict=True) if result is not None]
             self.emit(NodesCached(job_id=self.job_id, time_ms=now_ms(), node_ids=cached))
+            store = self.cache.store
+            known = found if self.focus is None and (store is None or not store.holds_any(self.keys)) else None
             with self.lock:
                 for index in self.outputs:
-                    self.activate(index)
+                    self.activate(index, known)
             for index in self.outputs:
                 result = self.results.get(index)
                 if result is not None:

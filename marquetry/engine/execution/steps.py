@@ -8,11 +8,11 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections.abc import Mapping
-from time import perf_counter
+from time import perf_counter, time_ns
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any
 
-from marquetry.engine.cache import Making, Result
+from marquetry.engine.cache import ENTRY_BYTES, PLAIN_KINDS, Result
 from marquetry.engine.errors import EngineError, GraphError, Interrupted
 from marquetry.engine.events import NodeFinished, NodeSkipped, NodeStarted
 from marquetry.engine.execution import call, failure
@@ -27,6 +27,7 @@ from marquetry.engine.outcome import ExecutionBlocker, NodeOutput
 if TYPE_CHECKING:
     from marquetry.engine.execution.run import Run
 
+QUICK_S = 0.0005  # nodes that take less are not timed again and again
 SPECIAL = frozenset({ExecutionBlocker, NodeOutput, CoroutineType})
 
 
@@ -35,9 +36,10 @@ def step(run: Run, index: int) -> None:
     planned = run.nodes[index]
     arguments: dict[str, Any] = {}
     try:
-        if not _begins(run, index, planned):
-            return
-        if planned.simple and _simple(run, index, planned):
+        if planned.simple and not run.growth.grown:
+            if not _claim(run, index, planned) or _simple(run, index, planned):
+                return
+        elif not _begins(run, index, planned):
             return
         arguments, batches = _batches(run, index, planned)
         if planned.type.optional_under_load and run.executor.overloaded():
@@ -83,7 +85,7 @@ async def step_async(run: Run, index: int) -> None:
 
 def _begins(run: Run, index: int, planned: PlannedNode) -> bool:
     """Whether the node's body is to run now: its expansion is not just done, its lazy inputs are there, nobody else makes its result."""
-    if index in run.growth.grown:
+    if run.growth.grown and index in run.growth.grown:
         run.growth.gather(index)
         return False
     if planned.lazy is not None and not _lazy_settled(run, index, planned):
@@ -124,16 +126,18 @@ def _claim(run: Run, index: int, planned: PlannedNode) -> bool:
     if index in run.volatile:
         return True
     key = run.keys[index]
-    if run.claimed.get(key) == index:
+    if run.claimed and run.claimed.get(key) == index:
         return True
     found = run.cache.claim(key, run, index)
     if found is None:
         run.claimed[key] = index
         return True
-    if isinstance(found, Making):
-        if found.maker is run and run.growth.is_inside(index, found.index):
+    if type(found) is tuple:
+        maker, other = found
+        if maker is run and run.growth.is_inside(index, other):
             raise GraphError(f"node '{planned.id}' expands into itself without end", node_id=planned.origin_id)
         return False
+    assert isinstance(found, Result)
     run.settle(index, found, cached=True)
     return False
 
@@ -164,7 +168,7 @@ def _simple(run: Run, index: int, planned: PlannedNode) -> bool:
         arguments[name] = value
     job_id, id, display_id, parent_id = run.job_id, planned.id, planned.display_id, planned.parent_id
     listener = run.listener
-    time_ms = now_ms()
+    time_ms = time_ns() // 1_000_000
     run.running[index] = planned
     with run.lock:
         if run.over:
@@ -183,10 +187,10 @@ def _simple(run: Run, index: int, planned: PlannedNode) -> bool:
     key = run.keys[index]
     if run.claimed.pop(key, None) is not None:
         if run.growth.tainted and run.growth.is_tainted(planned):
-            run.executor.cache.abandon(key)
+            run.cache.abandon(key)
         else:
-            run.executor.cache.complete(key, result)
-    if duration_s > 0.0005:
+            run.cache.complete(key, result, ENTRY_BYTES if type(value) in PLAIN_KINDS else 0)
+    if duration_s > QUICK_S or planned.type.id not in run.executor.durations:
         run.executor.learn(planned.type, duration_s)
     event = NodeFinished(
         job_id=job_id,

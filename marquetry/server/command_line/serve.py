@@ -88,11 +88,11 @@ def serve(
         log.warning("these flags of ComfyUI have no effect here: %s", " ".join(ignored))
     if settings.reachable_from_elsewhere:
         log.warning("%s can be reached from other machines, and there are no accounts: whoever reaches it may use it", settings.host)
+    from marquetry.engine.collector import calm
     from marquetry.server.command_line.exits import explained
 
     def listening(address: str) -> None:
-        gc.freeze()  # what is there now stays: no later collection looks at it
-        gc.enable()
+        calm()
         typer.echo(f"Marquetry listens on {address}")
 
     gc.disable()  # imports leave no garbage, and looking for it takes a twentieth of the start

@@ -19,6 +19,7 @@ from typing import Any, cast
 
 import uvloop
 
+from marquetry.engine.collector import calm
 from marquetry.engine.errors import EngineError
 from marquetry.engine.events import AnyEvent, JobFinished, NodeProgress
 from marquetry.server.jobs.workers import answers, wire
@@ -179,9 +180,7 @@ class Child:
                 parts.warm_up()
             except Exception:
                 traceback.print_exc()
-            gc.collect()
-            gc.freeze()  # modules stay: no later collection is to look at their half a million objects
-            gc.enable()
+            calm()
             self._loop.call_soon_threadsafe(talk.engine_warm)
         threading.Event().wait()
 
