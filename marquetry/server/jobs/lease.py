@@ -12,6 +12,7 @@ from typing import Any
 
 from sqlalchemy import Connection, bindparam, exists, literal_column, select, update
 
+from marquetry.server.database.prepared import Prepared
 from marquetry.server.database.tables import job_graphs, jobs
 from marquetry.server.jobs.job import JobState
 from marquetry.server.jobs.queue import QUEUED, RUNNING, AnyRow, columns
@@ -89,11 +90,13 @@ _waiting = (
     .limit(bindparam("count"))
     .with_for_update(skip_locked=True, of=jobs)
 )
-_next = _waiting.order_by(columns.priority.desc(), columns.turn, columns.seq)
-_heads = _waiting.where(columns.owner == bindparam("owner_name"), columns.priority == bindparam("class_number")).order_by(
-    columns.number, columns.seq
+_next = Prepared(_waiting.order_by(columns.priority.desc(), columns.turn, columns.seq))
+_heads = Prepared(
+    _waiting.where(columns.owner == bindparam("owner_name"), columns.priority == bindparam("class_number")).order_by(
+        columns.number, columns.seq
+    )
 )
-_lease = (
+_lease = Prepared(
     update(jobs)
     .where(columns.id == bindparam("job_id"), columns.state == QUEUED)
     .values(
@@ -106,8 +109,8 @@ _lease = (
         lease_expires_ms=bindparam("expires_ms"),
     )
 )
-_move = update(jobs).where(columns.id == bindparam("job_id")).values(turn=bindparam("new_turn"))
-_pass = update(jobs).where(columns.id == bindparam("job_id")).values(passed=columns.passed + 1)
+_move = Prepared(update(jobs).where(columns.id == bindparam("job_id")).values(turn=bindparam("new_turn")))
+_pass = Prepared(update(jobs).where(columns.id == bindparam("job_id")).values(passed=columns.passed + 1))
 
 
 def lease_jobs(connection: Connection, requests: Sequence[LeaseRequest]) -> list[list[Leased] | Exception]:
@@ -117,11 +120,11 @@ def lease_jobs(connection: Connection, requests: Sequence[LeaseRequest]) -> list
 
 def _lease_next(connection: Connection, request: LeaseRequest) -> list[Leased]:
     window = AFFINITY_WINDOW if request.affinities else 0
-    candidates = connection.execute(_next, {"count": request.limit + window}).all()
+    candidates = _next.rows(connection, {"count": request.limit + window})
     if not candidates:
         return []
     in_order = not any(row.is_overtaken for row in candidates)
-    line = list(candidates) if in_order else _line(connection, candidates)
+    line = candidates if in_order else _line(connection, candidates)
     chosen = _prefer(connection, line, request) if window else line[: request.limit]
     for place, row in enumerate(chosen):
         if row.attempts:  # its worker died before: alone, or not yet
@@ -137,7 +140,7 @@ def _lease_next(connection: Connection, request: LeaseRequest) -> list[Leased]:
     common = {"now_ms": request.now_ms, "holder": request.holder, "expires_ms": request.expires_ms}
     if leased:
         rows = [{"job_id": job.id, "token": job.token, "new_turn": turns[job.id], **common} for job in leased]
-        connection.execute(_lease, rows)
+        _lease.run(connection, rows)
     return leased
 
 
@@ -148,7 +151,7 @@ def _line(connection: Connection, candidates: Sequence[AnyRow]) -> list[AnyRow]:
         counts[row.owner, row.priority] = counts.get((row.owner, row.priority), 0) + 1
     heads: dict[tuple[str, int], Iterator[AnyRow]] = {}
     for (owner, priority), count in counts.items():
-        rows = connection.execute(_heads, {"owner_name": owner, "class_number": priority, "count": count}).all()
+        rows = _heads.rows(connection, {"owner_name": owner, "class_number": priority, "count": count})
         heads[owner, priority] = iter(rows)
     line = (next(heads[row.owner, row.priority], None) for row in candidates)
     return [row for row in line if row is not None]
@@ -171,7 +174,7 @@ def _take_turns(connection: Connection, candidates: Sequence[AnyRow], line: list
             elif row.turn != turn:
                 moved.append({"job_id": row.id, "new_turn": turn})
     if moved:
-        connection.execute(_move, moved)
+        _move.run(connection, moved)
     return turns
 
 
@@ -188,7 +191,7 @@ def _prefer(connection: Connection, line: list[AnyRow], request: LeaseRequest) -
     last = max((places[row.id] for row in chosen), default=0)
     passed = [{"job_id": row.id} for row in line[:last] if row.id not in taken]
     if passed:
-        connection.execute(_pass, passed)
+        _pass.run(connection, passed)
     return chosen
 
 

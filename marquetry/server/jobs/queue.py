@@ -12,6 +12,7 @@ from typing import Any, TypeAlias
 
 from sqlalchemy import ColumnElement, Connection, Row, bindparam, delete, func, insert, literal_column, select, tuple_, update
 
+from marquetry.server.database.prepared import Prepared
 from marquetry.server.database.tables import job_graphs, jobs
 from marquetry.server.jobs.errors import DuplicateJob, IdempotencyConflict, QueueFull
 from marquetry.server.jobs.job import JobState
@@ -22,20 +23,29 @@ columns = jobs.c
 AnyRow: TypeAlias = Row[*tuple[Any, ...]]
 
 
-# Statements are made once: making one costs more than running it.
+# Statements are prepared: making one, and SQLAlchemy's way through it, cost more than running it.
 _in_class = columns.priority == bindparam("class_number")
-_turns = select(
-    select(func.max(columns.turn)).where(columns.state == QUEUED, columns.owner == bindparam("owner_name"), _in_class).scalar_subquery(),
-    select(func.max(columns.turn)).where(columns.state == RUNNING, _in_class).scalar_subquery(),
-    select(func.min(columns.turn)).where(columns.state == QUEUED, _in_class).scalar_subquery(),
+_last = select(func.max(columns.turn)).where(columns.state == QUEUED, columns.owner == bindparam("owner_name"), _in_class)
+_runs = select(func.max(columns.turn)).where(columns.state == RUNNING, _in_class)
+_first = select(func.min(columns.turn)).where(columns.state == QUEUED, _in_class)
+_turns = Prepared(
+    select(
+        _last.scalar_subquery().label("last_turn"), _runs.scalar_subquery().label("running"), _first.scalar_subquery().label("first_turn")
+    )
 )
-_waiting = select(func.count()).select_from(jobs).where(columns.client == bindparam("client_name"), columns.state == QUEUED)
-_same_key = select(columns.id, columns.fingerprint).where(
-    columns.owner == bindparam("owner_name"), columns.idempotency_key == bindparam("key")
+_waiting = Prepared(
+    select(func.count().label("waiting")).select_from(jobs).where(columns.client == bindparam("client_name"), columns.state == QUEUED)
 )
-_same_id = select(columns.seq).where(columns.id == bindparam("job_id"))
-_insert_job = insert(jobs)
-_insert_graph = insert(job_graphs)
+_same_key = Prepared(
+    select(columns.id, columns.fingerprint).where(columns.owner == bindparam("owner_name"), columns.idempotency_key == bindparam("key"))
+)
+_same_id = Prepared(select(columns.seq).where(columns.id == bindparam("job_id")))
+_insert_job = Prepared(
+    insert(jobs),
+    ("id", "owner", "client_id", "client", "state", "priority", "number", "turn", "affinity", "passed", "created_ms", "attempts",
+     "set_aside", "cancel_requested", "idempotency_key", "fingerprint", "outputs"),
+)  # fmt: skip
+_insert_graph = Prepared(insert(job_graphs), ("job_id", "graph", "extra"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,8 +152,8 @@ def insert_jobs(connection: Connection, news: Sequence[NewJob]) -> list[Inserted
         graphs.append({"job_id": new.id, "graph": new.graph, "extra": new.extra})
         results.append(Inserted(new.id))
     if rows:
-        connection.execute(_insert_job, rows)
-        connection.execute(_insert_graph, graphs)
+        _insert_job.run(connection, rows)
+        _insert_graph.run(connection, graphs)
     return results
 
 
@@ -152,26 +162,26 @@ def _refusal(connection: Connection, new: NewJob, ids: set[str], keys: dict[tupl
         twin = keys.get((new.owner, new.idempotency_key))
         known: tuple[str, bytes | None] | None = (twin.id, twin.fingerprint) if twin is not None else None
         if known is None:
-            found = connection.execute(_same_key, {"owner_name": new.owner, "key": new.idempotency_key}).first()
-            known = None if found is None else (found.id, found.fingerprint)
+            found = _same_key.rows(connection, {"owner_name": new.owner, "key": new.idempotency_key})
+            known = (found[0].id, found[0].fingerprint) if found else None
         if known is not None:
             if known[1] == new.fingerprint:
                 return Inserted(known[0], existing=True)
             return IdempotencyConflict(
                 "this idempotency key was used for another request; use a new key for a new request", job_id=known[0]
             )
-    if new.id in ids or (new.id_given and connection.execute(_same_id, {"job_id": new.id}).first()):
+    if new.id in ids or (new.id_given and _same_id.rows(connection, {"job_id": new.id})):
         return DuplicateJob(f"there is a job '{new.id}' already", job_id=new.id)
     return None
 
 
 def _count_waiting(connection: Connection, client: str) -> int:
-    return int(connection.execute(_waiting, {"client_name": client}).scalar_one())
+    return int(_waiting.rows(connection, {"client_name": client})[0].waiting)
 
 
 def _next_turn(connection: Connection, owner: str, priority: int) -> int:
     """One after the owner's last waiting job, and after what runs: nobody saves up turns, nobody waits behind another's crowd."""
-    last, runs, first = connection.execute(_turns, {"owner_name": owner, "class_number": priority}).one()
+    last, runs, first = _turns.rows(connection, {"owner_name": owner, "class_number": priority})[0]
     now = max(runs or 0, (first or 1) - 1)
     return max(last or 0, now) + 1
 
@@ -198,7 +208,7 @@ def _row(new: NewJob, turn: int) -> dict[str, Any]:
     }
 
 
-_finish = (
+_finish = Prepared(
     update(jobs)
     .where(columns.id == bindparam("job_id"), columns.lease_token == bindparam("token"), columns.state == RUNNING)
     .values(
@@ -216,7 +226,7 @@ def finish_jobs(connection: Connection, finishes: Sequence[Finish]) -> list[bool
         {"job_id": end.id, "token": end.token, "final_state": str(end.state), "end_ms": end.finished_ms, "history": end.record}
         for end in finishes
     ]
-    if connection.execute(_finish, rows).rowcount == len(rows):
+    if _finish.run(connection, rows) == len(rows):
         return [True] * len(rows)
     pairs = [(end.id, end.token) for end in finishes]
     held = select(columns.id, columns.lease_token, columns.state, columns.finished_ms).where(
