@@ -90,6 +90,7 @@ async def _serve(settings: Settings, listening: Callable[[str], None]) -> None:
             database,
             workers_of(settings),
             concurrent_jobs=settings.concurrent_jobs,
+            quick_jobs=settings.quick_jobs,
             queued_per_client=settings.limits.queued_jobs_per_client,
         )
         runner = web.AppRunner(create_app(settings, jobs, registry, folders, logs=logs), access_log=None, shutdown_timeout=CLOSE_S)

@@ -78,6 +78,11 @@ class Settings(BaseSettings):
     workers: Literal["process", "inline"] = Field(default="process", description="where graphs run: child processes, or the server's own")
     worker_count: int = Field(default=1, ge=1, description="how many workers")
     concurrent_jobs: int = Field(default=4, ge=1, description="jobs that one worker runs at the same time")
+    quick_jobs: int = Field(
+        default=16,
+        ge=1,
+        description="jobs that one worker holds while each is over within milliseconds, so that it never waits for the queue; nobody waits long behind those",
+    )
 
     cache_memory_bytes: int = Field(default_factory=lambda: _machine_memory_bytes() // 4, ge=0, description="results kept in memory")
     cache_disk_bytes: int = Field(default_factory=lambda: min(10 * GIB, _free_disk_bytes() // 10), ge=0, description="results kept on disk")

@@ -65,6 +65,7 @@ async def run_server(data: Path, kind: str, profile: str) -> None:
         await Database.open(settings.database),
         [worker],
         concurrent_jobs=settings.concurrent_jobs,
+        quick_jobs=settings.quick_jobs,
         queued_per_client=settings.limits.queued_jobs_per_client,
     )
     application = create_app(settings, jobs, trivial.registry(), Folders(data))

@@ -32,7 +32,10 @@ LOOK_AGAIN_S = 1.0  # how often `wait` asks the database, for ends that other pr
 
 
 class JobService:
-    """Jobs of one server. `queued_per_client` bounds what one client may have waiting; None: no bound."""
+    """Jobs of one server. `queued_per_client` bounds what one client may have waiting; None: no bound.
+
+    A worker runs `concurrent_jobs` at a time; while they are over in no time it may hold `quick_jobs`, if that is more.
+    """
 
     def __init__(
         self,
@@ -40,6 +43,7 @@ class JobService:
         workers: Sequence[Worker],
         *,
         concurrent_jobs: int = 4,
+        quick_jobs: int = 0,
         queued_per_client: int | None = None,
         lease_s: float = 30.0,
         heartbeat_s: float = 5.0,
@@ -47,7 +51,7 @@ class JobService:
         self.feed = Feed()
         self.workers = list(workers)
         self._database = database
-        self._crew = Crew(workers, concurrent_jobs)
+        self._crew = Crew(workers, concurrent_jobs, quick_jobs)
         self._dispatcher = Dispatcher(database, self._crew, self.feed, own_holder(), lease_s)
         self._queued_per_client = queued_per_client
         self._heartbeat_s = heartbeat_s
