@@ -2,6 +2,7 @@
 
 import os
 import pickle
+import random
 import zipfile
 from pathlib import Path
 
@@ -93,7 +94,9 @@ def test_tensor_that_claims_more_than_is_stored_is_refused(tmp_path: Path) -> No
         open_weights(tmp_path / "wide.pt")
 
 
-@pytest.mark.parametrize("content", [b"", b"PK\x03\x04", b"PK\x05\x06" + b"\0" * 18, b"\x80\x02.", os.urandom(100), pickle.dumps([1, 2])])
+@pytest.mark.parametrize(
+    "content", [b"", b"PK\x03\x04", b"PK\x05\x06" + b"\0" * 18, b"\x80\x02.", random.Random(0).randbytes(100), pickle.dumps([1, 2])]
+)
 def test_damaged_torch_files_are_refused(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "bad.pt").write_bytes(content)
 
