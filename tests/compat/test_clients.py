@@ -164,3 +164,15 @@ def test_every_route_is_there_below_api_too(client: Client, salt: str) -> None:
     assert client.request(f"/api/history/{prompt_id}") == client.request(f"/history/{prompt_id}")
     assert client.request("/api/prompt") == {"exec_info": {"queue_remaining": 0}}
     assert client.request("/api/object_info/CompatShow") == client.request("/object_info/CompatShow")
+
+
+def test_prompts_of_one_client_are_told_one_after_the_other(client: Client, salt: str) -> None:
+    prompts = []
+    for number, seconds in enumerate((1.0, 0.1, 0.5, 0.0)):
+        graph = GraphBuilder(f"{number}.")
+        graph.node("CompatShow", "show", value=graph.node("CompatWait", "wait", value=number, seconds=seconds).out(0), salt=salt)
+        prompts.append(client.queue(graph.finalize())["prompt_id"])
+    heard_before = len(client.texts)
+    assert [client.follow(prompt_id).shown(f"{number}.show") for number, prompt_id in enumerate(prompts)] == [[0], [1], [2], [3]]
+    told = [data["prompt_id"] for _, data in client.texts[heard_before:] if "prompt_id" in data]
+    assert told == sorted(told, key=prompts.index)

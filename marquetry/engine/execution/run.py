@@ -80,7 +80,8 @@ class Run(Agenda):
             self.finish("cancelled", "interrupted", "the job was cancelled")
 
     def post(self) -> None:
-        """Let the lanes begin with this run."""
+        """Let the lanes begin with this run; runs that are posted one after the other begin in this order."""
+        self.emit(JobStarted(job_id=self.job_id, time_ms=now_ms()))
         self._posted.add("cpu")
         self.executor.lanes.cpu.post(self)
 
@@ -155,7 +156,6 @@ class Run(Agenda):
 
     def _begin(self) -> None:
         self._started_s = perf_counter()
-        self.emit(JobStarted(job_id=self.job_id, time_ms=now_ms()))
         try:
             if self.focus is None:
                 self.keys, self.volatile = self.executor.keys_of(self.plan, self.owner)

@@ -14,7 +14,8 @@ import orjson
 
 from marquetry.engine import events
 from marquetry.server.comfy import messages
-from marquetry.server.jobs.message import FeedMessage, PackMessage, QueueChanged
+from marquetry.server.comfy.turns import Turns
+from marquetry.server.jobs.message import FeedEvent, FeedMessage, Gap, PackMessage, QueueChanged
 
 Frame: TypeAlias = str | bytes
 PERIOD_S = 1 / 30
@@ -52,6 +53,7 @@ class Translator:
         self._remaining = remaining
         self._clock = clock
         self._runs: dict[str, _Run] = {}
+        self._turns: Turns[Frame] = Turns()
         self._sent_s = 0.0
         self._status: int | None = None  # the number of jobs that the client was told last
         self._waiting_status: int | None = None
@@ -62,7 +64,7 @@ class Translator:
 
     def wait_s(self) -> float | None:
         """In how many seconds there is something to `flush`; None when nothing waits."""
-        if not any(run.changed or run.progress or run.previews or run.executing for run in self._runs.values()):
+        if not any(run.changed or run.progress or run.previews or run.executing for _, run in self._on_turn()):
             return None
         return max(0.0, self._sent_s + PERIOD_S - self._clock())
 
@@ -80,7 +82,7 @@ class Translator:
     def flush(self) -> list[Frame]:
         """What was held back."""
         frames: list[Frame] = []
-        for job_id, run in self._runs.items():
+        for job_id, run in self._on_turn():
             self._flush_run(job_id, run, frames)
         self._sent_s = self._clock()
         return frames
@@ -88,6 +90,7 @@ class Translator:
     def resume(self, job_id: str, nodes: Mapping[str, dict[str, Any]]) -> list[Frame]:
         """Tell a client that comes back where its job is: the node that runs, and every node so far."""
         run = self._runs[job_id] = _Run()
+        self._turns.begin(job_id)
         run.told = True
         run.origins = {id: entry["real_node_id"] for id, entry in nodes.items() if entry["parent_node_id"] is not None}
         run.running = {id: entry for id, entry in nodes.items() if entry["state"] == "running"}
@@ -98,8 +101,23 @@ class Translator:
             frames.append(self._state(job_id, nodes))
         return frames
 
+    def _on_turn(self) -> list[tuple[str, _Run]]:
+        return [(job_id, run) for job_id, run in self._runs.items() if not self._turns.is_held(job_id)]
+
     def _translate(self, message: FeedMessage, frames: list[Frame]) -> None:
         event = message.event
+        if isinstance(event, Gap):
+            self._turns.release(frames)
+        elif not isinstance(event, events.Event):
+            self._translate_event(event, frames)
+        else:
+            if isinstance(event, events.JobStarted) and not self.deltas_only:
+                self._turns.begin(event.job_id)
+            self._translate_event(event, self._turns.place(event.job_id, frames))
+            if isinstance(event, events.JobFinished):
+                self._turns.end(event.job_id, frames)
+
+    def _translate_event(self, event: FeedEvent, frames: list[Frame]) -> None:
         match event:
             case events.NodeStarted():
                 run = self._run(event.job_id)
