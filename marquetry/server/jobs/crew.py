@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from marquetry.server.jobs.live import Live
 from marquetry.server.jobs.workers.worker import Worker
 
-
 QUICK_S = 0.05
 QUICK_ENDS = 4  # after so many quick jobs in a row the next are expected to be quick too
 PAUSE_S = 1.0  # and after such a pause no more

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-from typing import Any, cast
+from typing import cast
 
 import pytest
 
@@ -12,6 +11,12 @@ from marquetry.server.jobs.crew import Crew
 from marquetry.server.jobs.lease import Leased
 from marquetry.server.jobs.live import Live
 from marquetry.server.jobs.workers.worker import Worker
+
+
+class Idle:
+    """A worker that can run jobs; nobody asks it to."""
+
+    ready = True
 
 
 class Clock:
@@ -32,10 +37,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 
 def worker() -> Worker:
-    class Idle(SimpleNamespace):
-        __hash__ = object.__hash__
-
-    return cast(Worker, cast(Any, Idle(ready=True)))
+    return cast(Worker, Idle())
 
 
 def job(worker: Worker, number: int, attempts: int = 1) -> Live:
