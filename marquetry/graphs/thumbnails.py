@@ -17,7 +17,8 @@ from marquetry.engine.events import AnyEvent, NodeFinished
 from marquetry.engine.execution.executor import Executor
 from marquetry.engine.folders import Folders
 from marquetry.engine.graph import Graph
-from marquetry.engine.models.library import ModelLibrary, add_builtin_models
+from marquetry.engine.models.builtin import add_builtin_models
+from marquetry.engine.models.library import ModelLibrary
 from marquetry.engine.registry import Registry
 from marquetry.engine.validation import validate
 from marquetry.graphs.library import ShippedGraph, find_graph, list_graphs, load_graph, place_samples

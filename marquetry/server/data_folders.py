@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from marquetry.engine.folders import Folders
+from marquetry.engine.models.builtin import add_builtin_models
 from marquetry.engine.models.extra_model_paths import ExtraPathsError, apply_extra_model_paths
-from marquetry.engine.models.library import add_builtin_models
 from marquetry.server.errors import SettingsError
 from marquetry.server.settings import Settings
 

@@ -91,7 +91,8 @@ def bare_s(folder: Path, steps: int, rounds: int) -> float:
     import torch
 
     from marquetry.engine.folders import Folders
-    from marquetry.engine.models.library import ModelLibrary, add_builtin_models
+    from marquetry.engine.models.builtin import add_builtin_models
+    from marquetry.engine.models.library import ModelLibrary
 
     torch.set_num_threads(1)
     folders = Folders(folder)

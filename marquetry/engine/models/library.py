@@ -35,7 +35,6 @@ if TYPE_CHECKING:
     from torch import dtype as Dtype
 
 OPEN_FILES = 64  # whose mapped weights are kept at hand
-BUILTIN_FOLDER = Path(__file__).parents[2] / "models" / "builtin"
 
 DtypeName: TypeAlias = str
 
@@ -46,11 +45,6 @@ class Checkpoint(NamedTuple):
     model: Model
     clip: Clip | None
     vae: Vae | None
-
-
-def add_builtin_models(folders: Folders) -> None:
-    """Let checkpoints also be found among the models that ship with the package."""
-    folders.add_model_folder("checkpoints", BUILTIN_FOLDER)
 
 
 @dataclass(frozen=True)

@@ -45,7 +45,8 @@ def run(
         device="cpu" if cpu else None,
     )
     with explained():
-        from marquetry.server.jobs.workers.engine import build_engine, options_of
+        from marquetry.server.jobs.workers.engine import build_engine
+        from marquetry.server.workers import options_of
 
         parts = build_engine(options_of(settings))
         validation = _prepare(graph, set or [], parts, as_json)

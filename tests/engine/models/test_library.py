@@ -12,7 +12,8 @@ from marquetry.engine.errors import EngineError, ModelNotFound, NodeFailed, OutO
 from marquetry.engine.folders import Folders
 from marquetry.engine.models.adapters.adapter import Adapter, PublishedDelta
 from marquetry.engine.models.adapters.delta import Difference
-from marquetry.engine.models.library import BUILTIN_FOLDER, ModelLibrary, add_builtin_models
+from marquetry.engine.models.builtin import BUILTIN_FOLDER, add_builtin_models
+from marquetry.engine.models.library import ModelLibrary
 from marquetry.engine.models.save import checkpoint_state, metadata_of, save_safetensors
 from tests.checkpoints import FamilyName, networks, original_checkpoint, write_checkpoint, write_parts
 

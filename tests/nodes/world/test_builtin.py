@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from marquetry.engine.folders import Folders
-from marquetry.engine.models.library import ModelLibrary, add_builtin_models
+from marquetry.engine.models.builtin import add_builtin_models
+from marquetry.engine.models.library import ModelLibrary
 from marquetry.engine.training.sampling import SamplingPlan
 from marquetry.engine.training.single_file import read_facts, read_model
 from marquetry.engine.training.vocabulary import token_ids

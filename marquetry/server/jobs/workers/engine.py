@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import logging
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -18,23 +17,16 @@ from marquetry.server.data_folders import folders_of
 from marquetry.server.jobs.workers.parts import EngineParts
 from marquetry.server.jobs.workers.voice import Voice
 from marquetry.server.node_types import comfy_options
-from marquetry.server.settings import HIDDEN, Settings
+from marquetry.server.settings import Settings
 
 if TYPE_CHECKING:
     from marquetry.engine.models.library import ModelLibrary
 
 logger = logging.getLogger(__name__)
-FACTORY = "marquetry.server.jobs.workers.engine:build_engine"
-WARM = ("diffusers", "transformers")
-
-
-def options_of(settings: Settings) -> dict[str, Any]:
-    """The settings as plain values for a child process. Secrets are not among them: an engine needs none."""
-    return {name: value for name, value in settings.shown().items() if value != HIDDEN}
 
 
 def build_engine(options: Mapping[str, Any]) -> EngineParts:
-    """The engine that `options_of` some settings describe."""
+    """The engine that `workers.options_of` some settings describe."""
     from marquetry.engine.models.library import ModelLibrary
 
     settings = Settings(**options)
@@ -82,8 +74,9 @@ def _load_packs(
 
 def _warm_up() -> None:
     """Import what the first job would wait for."""
-    for name in WARM:
-        try:
-            importlib.import_module(name)
-        except Exception:  # a broken library fails the jobs that need it, not the worker
-            logger.exception("%s can't be imported", name)
+    from marquetry.engine.models.network import import_classes
+
+    try:
+        import_classes()
+    except Exception:  # a broken library fails the jobs that need it, not the worker
+        logger.exception("a model library can't be imported")
