@@ -45,3 +45,15 @@ def test_a_killed_server_starts_again_at_once_on_its_port(tmp_path: Path) -> Non
 def test_a_prompt_sent_as_soon_as_the_port_is_open_waits_for_its_pack(tmp_path: Path) -> None:
     with Server(tmp_path) as server, Client(server.address) as client:
         assert client.run(picture()).levels["picture.saved"] == [(127, 127)]
+
+
+def test_what_took_long_is_kept_over_a_restart_and_told_as_cached(tmp_path: Path) -> None:
+    graph = GraphBuilder("long.")
+    held = graph.node("CompatHoldUp", value=graph.node("CompatFlat", level=0.5).out(0), seconds=0.6)
+    saved = graph.node("SaveImage", images=held.out(0))
+    with Server(tmp_path) as server, Client(server.address) as client:
+        assert client.run(graph).did_run(held)
+    with Server(tmp_path) as server, Client(server.address) as client:
+        outcome = client.run(graph)
+        assert outcome.was_needed(held)
+        assert outcome.pictures(saved) == [(127, 127)]

@@ -159,14 +159,18 @@ class Run(Agenda):
         try:
             if self.focus is None:
                 self.keys, self.volatile = self.executor.keys_of(self.plan, self.owner)
-                found = self.cache.peek(self.keys)
-                cached = [self.nodes[index].id for index, result in enumerate(found) if result is not None]
-            else:
-                found = self.cache.peek(self.keys[index] for index in self.focus)
-                cached = [self.nodes[index].id for index, result in zip(self.focus, found, strict=True) if result is not None]
-            self.emit(NodesCached(job_id=self.job_id, time_ms=now_ms(), node_ids=cached))
+            focus = range(len(self.keys)) if self.focus is None else self.focus
+            found = self.cache.peek(self.keys if self.focus is None else [self.keys[index] for index in focus])
             store = self.cache.store
-            known = found if self.focus is None and (store is None or not store.holds_any(self.keys)) else None
+            if store is not None and not store.holds_any(self.keys):
+                store = None
+            cached = [
+                self.nodes[index].id
+                for index, result in zip(focus, found, strict=True)
+                if result is not None or (store is not None and self.keys[index] in store)
+            ]
+            self.emit(NodesCached(job_id=self.job_id, time_ms=now_ms(), node_ids=cached))
+            known = found if self.focus is None and store is None else None
             with self.lock:
                 for index in self.outputs:
                     self.activate(index, known)
