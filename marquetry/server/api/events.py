@@ -113,14 +113,10 @@ async def _next(stream: Stream, subscription: Subscription, patience_s: float | 
     """The next lines; an empty list when it was quiet for that long, None when there will be no more."""
     wait_s = stream.wait_s()
     timeout_s = patience_s if wait_s is None else wait_s
-    if timeout_s is None:
-        batch = await subscription.batch()
-    else:
-        try:
-            batch = await asyncio.wait_for(subscription.batch(), timeout_s)
-        except TimeoutError:
-            return stream.flush()
-    return stream.lines(batch) if batch else None
+    batch = await subscription.batch(timeout_s)
+    if batch:
+        return stream.lines(batch)
+    return None if subscription.closed else stream.flush()
 
 
 async def _write(response: web.StreamResponse, lines: Iterable[Line]) -> None:

@@ -52,23 +52,15 @@ class Client:
     async def run(self, first: list[Frame]) -> None:
         """Send until the socket closes, or nothing can be sent for a minute. Where events were dropped, the client is told how things stand."""
         try:
-            async with asyncio.timeout(SEND_TIMEOUT_S):
-                await self._send(first)
+            await self._send(first)
             while not self._socket.closed:
-                wait_s = self.translator.wait_s()
-                if wait_s is None:
-                    batch = await self._subscription.batch()
-                    if not batch:
-                        return
-                else:
-                    try:
-                        batch = await asyncio.wait_for(self._subscription.batch(), wait_s)
-                    except TimeoutError:
-                        batch = []
+                batch = await self._subscription.batch(self.translator.wait_s())
+                if self._subscription.closed:
+                    return
                 frames = self.translator.frames(batch) if batch else self.translator.flush()
                 if any(type(message.event) is Gap for message in batch):
                     frames += await self._standing.frames(self.translator, with_outputs=True)
-                async with asyncio.timeout(SEND_TIMEOUT_S):
+                if frames:
                     await self._send(frames)
                 if batch:
                     self.heard = batch[-1].seq
@@ -102,4 +94,4 @@ class Client:
                 await self._send([self._posted.popleft()])
 
     async def _send(self, frames: list[Frame]) -> None:
-        await send_all(self._transport, frames)
+        await send_all(self._transport, frames, SEND_TIMEOUT_S)

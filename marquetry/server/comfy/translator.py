@@ -19,6 +19,7 @@ from marquetry.server.jobs.message import FeedEvent, FeedMessage, Gap, PackMessa
 
 Frame: TypeAlias = str | bytes
 PERIOD_S = 1 / 30
+STATUS_S = 0.005  # how long the length of the queue waits for something else that is to be told
 
 
 class _Run:
@@ -57,6 +58,7 @@ class Translator:
         self._sent_s = 0.0
         self._status: int | None = None  # the number of jobs that the client was told last
         self._waiting_status: int | None = None
+        self._status_due_s = 0.0
 
     @property
     def deltas_only(self) -> bool:
@@ -64,16 +66,19 @@ class Translator:
 
     def wait_s(self) -> float | None:
         """In how many seconds there is something to `flush`; None when nothing waits."""
-        if not any(run.changed or run.progress or run.previews or run.executing for _, run in self._on_turn()):
-            return None
-        return max(0.0, self._sent_s + PERIOD_S - self._clock())
+        due_s: float | None = None
+        if any(run.changed or run.progress or run.previews or run.executing for _, run in self._on_turn()):
+            due_s = self._sent_s + PERIOD_S
+        if self._waiting_status is not None:
+            due_s = self._status_due_s if due_s is None else min(due_s, self._status_due_s)
+        return None if due_s is None else max(0.0, due_s - self._clock())
 
     def frames(self, batch: Sequence[FeedMessage]) -> list[Frame]:
         """What the client is told of a batch of events."""
         frames: list[Frame] = []
         for message in batch:
             self._translate(message, frames)
-        if self._waiting_status is not None:
+        if frames and self._waiting_status is not None:
             self._tell_status(self._waiting_status, frames)
         if self.wait_s() == 0.0:
             frames += self.flush()
@@ -82,9 +87,13 @@ class Translator:
     def flush(self) -> list[Frame]:
         """What was held back."""
         frames: list[Frame] = []
-        for job_id, run in self._on_turn():
-            self._flush_run(job_id, run, frames)
-        self._sent_s = self._clock()
+        now_s = self._clock()
+        if now_s >= self._sent_s + PERIOD_S:
+            for job_id, run in self._on_turn():
+                self._flush_run(job_id, run, frames)
+            self._sent_s = now_s
+        if self._waiting_status is not None and (frames or now_s >= self._status_due_s):
+            self._tell_status(self._waiting_status, frames)
         return frames
 
     def resume(self, job_id: str, nodes: Mapping[str, dict[str, Any]]) -> list[Frame]:
@@ -102,7 +111,8 @@ class Translator:
         return frames
 
     def _on_turn(self) -> list[tuple[str, _Run]]:
-        return [(job_id, run) for job_id, run in self._runs.items() if not self._turns.is_held(job_id)]
+        runs, held = self._runs.items(), self._turns.is_held
+        return [(job_id, run) for job_id, run in runs if not held(job_id)] if runs else []
 
     def _translate(self, message: FeedMessage, frames: list[Frame]) -> None:
         event = message.event
@@ -111,8 +121,11 @@ class Translator:
         elif not isinstance(event, events.Event):
             self._translate_event(event, frames)
         else:
-            if isinstance(event, events.JobStarted) and not self.deltas_only:
-                self._turns.begin(event.job_id)
+            if isinstance(event, events.JobStarted):
+                if self._waiting_status is not None:
+                    self._tell_status(self._waiting_status, frames)
+                if not self.deltas_only:
+                    self._turns.begin(event.job_id)
             self._translate_event(event, self._turns.place(event.job_id, frames))
             if isinstance(event, events.JobFinished):
                 self._turns.end(event.job_id, frames)
@@ -131,7 +144,7 @@ class Translator:
                 else:
                     frames.append(messages.executing(event.job_id, event.node_id, event.display_id))
             case events.NodeFinished():
-                self._finish(event, "finished", frames)
+                self._finish(event, "finished", frames, was_made=not event.cached and not event.shared)
                 if event.ui is not None:
                     frames.append(messages.executed(event))
             case events.NodeProgress():
@@ -142,6 +155,8 @@ class Translator:
                 if event.preview is not None:
                     run.previews[event.node_id] = event
             case QueueChanged(remaining=remaining):
+                if self._waiting_status is None:
+                    self._status_due_s = self._clock() + STATUS_S
                 self._waiting_status = remaining
             case events.JobStarted():
                 self._runs[event.job_id] = _Run()
@@ -173,7 +188,8 @@ class Translator:
             run = self._runs[job_id] = _Run()
         return run
 
-    def _finish(self, event: events.NodeEvent, state: str, frames: list[Frame]) -> None:
+    def _finish(self, event: events.NodeEvent, state: str, frames: list[Frame], *, was_made: bool = False) -> None:
+        """`was_made`: the node ran here, also when nothing was heard of its beginning."""
         run = self._run(event.job_id)
         last = run.progress.pop(event.node_id, None)
         if last is not None:
@@ -186,8 +202,8 @@ class Translator:
             total = known["max"]
             done = total if state == "finished" else known["value"]
             run.changed[event.node_id] = messages.node_entry(event, state, done, total, run.origin(event))
-        elif state == "error":
-            run.changed[event.node_id] = messages.node_entry(event, state, 0, 1, run.origin(event))
+        elif state == "error" or was_made:
+            run.changed[event.node_id] = messages.node_entry(event, state, int(was_made), 1, run.origin(event))
 
     def _end(self, event: events.JobFinished, frames: list[Frame]) -> None:
         run = self._runs.pop(event.job_id, None)
@@ -203,7 +219,7 @@ class Translator:
                 self._flush_run(event.job_id, run, frames, always=True)
         if run is None or not run.error_told:
             frames.append(messages.ended(event))
-        self._tell_status(self._remaining(), frames)
+        self._tell_status(self._remaining(), frames, always=True)
         frames.append(messages.executing(event.job_id, None))
 
     def _flush_run(self, job_id: str, run: _Run, frames: list[Frame], *, always: bool = False) -> None:
@@ -231,8 +247,8 @@ class Translator:
             nodes = {id: {"value": entry["value"], "max": entry["max"], "state": entry["state"]} for id, entry in nodes.items()}
         return messages.message("progress_state", {"prompt_id": job_id, "nodes": nodes})
 
-    def _tell_status(self, remaining: int, frames: list[Frame]) -> None:
+    def _tell_status(self, remaining: int, frames: list[Frame], *, always: bool = False) -> None:
         self._waiting_status = None
-        if remaining != self._status:
+        if always or remaining != self._status:
             self._status = remaining
             frames.append(messages.status(remaining))

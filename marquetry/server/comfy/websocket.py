@@ -18,12 +18,14 @@ from marquetry.server.comfy.standing import Standing
 from marquetry.server.comfy.translator import Translator
 from marquetry.server.http.body import read_query
 from marquetry.server.http.routes import Answer, RouteTable
+from marquetry.server.jobs.message import JobQueued
 from marquetry.server.keys import JOBS, SETTINGS, SOCKETS
 
 routes = RouteTable("ComfyUI: events", ("", "/api"))
 MAX_MESSAGE_BYTES = 1024 * 1024
 PING_S = 30.0  # keeps proxies from closing a quiet connection; scripts answer only while they read, so no answer is waited for
 MAX_FEATURES = 64
+UNTOLD = frozenset({JobQueued})  # the answer of the POST says it
 
 
 class SocketQuery(BaseModel):
@@ -44,7 +46,7 @@ async def websocket(request: web.Request) -> web.StreamResponse:
     known = sockets.find(client_id)
     if known is not None:
         since = known.heard
-    subscription = jobs.feed.subscribe(client_id=client_id, since=since)
+    subscription = jobs.feed.subscribe(client_id=client_id, since=since, without=UNTOLD)
     standing = Standing(jobs, client_id)
     transport = request.transport
     if transport is None:

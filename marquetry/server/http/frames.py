@@ -27,14 +27,17 @@ def packed(messages: Iterable[str | bytes]) -> bytes:
     return b"".join(parts)
 
 
-async def send_all(transport: asyncio.Transport, messages: Iterable[str | bytes]) -> None:
-    """Write messages at once, then wait while the reader is far behind. Raises ConnectionResetError when it is gone."""
+async def send_all(transport: asyncio.Transport, messages: Iterable[str | bytes], patience_s: float) -> None:
+    """Write messages at once, then wait while the reader is far behind. Raises ConnectionResetError when it is gone, TimeoutError."""
     if transport.is_closing():
         raise ConnectionResetError("the connection is closed")
     data = packed(messages)
-    if data:
-        transport.write(data)
-    while transport.get_write_buffer_size() > WAITING_BYTES:
-        if transport.is_closing():
-            raise ConnectionResetError("the connection is closed")
-        await asyncio.sleep(LOOK_AGAIN_S)
+    if not data:
+        return
+    transport.write(data)
+    if transport.get_write_buffer_size() > WAITING_BYTES:
+        async with asyncio.timeout(patience_s):
+            while transport.get_write_buffer_size() > WAITING_BYTES:
+                if transport.is_closing():
+                    raise ConnectionResetError("the connection is closed")
+                await asyncio.sleep(LOOK_AGAIN_S)

@@ -1,6 +1,7 @@
 """Dispatcher: leases jobs while workers have room, hands them out, and writes down how they end.
 
-A job's last event is published after the database has its final state, so that nobody hears of an end that a crash could undo.
+A job's last event is published after the database has its final state, so that nobody hears of an end that a crash could undo. What came
+with it goes out with it: listeners of short jobs are woken once.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from marquetry.server.database.database import Database
 from marquetry.server.jobs.crew import Crew
 from marquetry.server.jobs.feed import Feed
 from marquetry.server.jobs.graph_memory import GraphMemory
+from marquetry.server.jobs.intake import Intake
 from marquetry.server.jobs.job import JobState
 from marquetry.server.jobs.lease import Heartbeat, Held, Leased, LeaseRequest, Loss, Lost, lease_jobs, lose_leases, renew_leases
 from marquetry.server.jobs.live import Live, ended, now_ms
@@ -43,6 +45,7 @@ class Dispatcher:
         self._closing = False
         self._telling = False
         self._loop = asyncio.get_running_loop()
+        self._intake = Intake(self._loop, self._hear)
         self._ends: dict[str, list[asyncio.Future[None]]] = {}
         self._idle: asyncio.Event = asyncio.Event()
         self.live: dict[str, Live] = {}
@@ -123,54 +126,49 @@ class Dispatcher:
 
     def listener(self, worker: Worker) -> WorkerListener:
         """Who hears of a worker."""
-        return WorkerListener(self._hear, lambda reason: self._lost_worker(worker, reason), self.offer, self._say)
+        return WorkerListener(self._intake.add, lambda reason: self._lost_worker(worker, reason), self.offer, self._say)
 
     def _say(self, name: str, data: bytes, client_id: str | None) -> None:
         self._feed.publish(PackMessage(name=name, data=data, to=client_id))
 
-    def _hear(self, events: Sequence[AnyEvent]) -> None:
-        start = 0
-        for end in range(1, len(events) + 1):  # runs of events of one job are folded and published together
-            if end == len(events) or events[end].job_id != events[start].job_id:
-                self._hear_of(events[start].job_id, events[start:end])
-                start = end
-
-    def _hear_of(self, job_id: str, events: Sequence[AnyEvent]) -> None:
+    def _hear(self, job_id: str, events: Sequence[AnyEvent]) -> None:
         live = self.live.get(job_id)
         if live is None or live.end is not None:
             return
         live.view.fold_all(events)
         last = events[-1]
         if type(last) is JobFinished:
-            live.end = last
-            events = events[:-1]
-        self._feed.publish_all(events, owner=live.leased.owner, client_id=live.leased.client_id)
-        if live.end is not None:
+            live.end, live.untold = last, events[:-1]
             self._crew.end(live)
             self._finish(live, Finish(job_id, live.leased.token, live.view.state, now_ms(), live.view.encode()))
             self.offer()
+        else:
+            self._feed.publish_all(events, owner=live.leased.owner, client_id=live.leased.client_id)
 
     def _finish(self, live: Live, finish: Finish) -> None:
         def done(future: asyncio.Future[bool]) -> None:
             error = future.exception()
+            events, live.untold = live.untold, ()
             if error is not None and not self._closing:
+                self._feed.publish_all(events, owner=live.leased.owner, client_id=live.leased.client_id)
                 logger.error("the end of job %s could not be written: %s; trying again", finish.id, error)
                 self._loop.call_later(RETRY_S, self._finish, live, finish)
                 return
             if self.live.get(finish.id) is live:
                 del self.live[finish.id]
             if error is None and future.result():
-                self._tell_end(live.end, live.leased.owner, live.leased.client_id)
+                self._tell_end(live.end, live.leased.owner, live.leased.client_id, events)
             else:
+                self._feed.publish_all(events, owner=live.leased.owner, client_id=live.leased.client_id)
                 logger.warning("job %s ended here, but its lease was lost before that could be written", finish.id)
             self._changed()
 
         self._database.write(finish_jobs, finish).add_done_callback(done)
 
-    def _tell_end(self, end: JobFinished | None, owner: str, client_id: str) -> None:
+    def _tell_end(self, end: JobFinished | None, owner: str, client_id: str, before: Sequence[AnyEvent] = ()) -> None:
         if end is None:
             return
-        self._feed.publish(end, owner=owner, client_id=client_id)
+        self._feed.publish_all((*before, end), owner=owner, client_id=client_id)
         for waiter in self._ends.pop(end.job_id, ()):
             if not waiter.done():
                 waiter.set_result(None)
@@ -189,6 +187,7 @@ class Dispatcher:
         self._feed.publish(QueueChanged(remaining=self.remaining()))
 
     def _lost_worker(self, worker: Worker, reason: str) -> None:
+        self._intake.flush()
         lost = [live for live in self._crew.lose(worker) if live.end is None]
         if self._closing or not lost:
             return

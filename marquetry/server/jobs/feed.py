@@ -32,13 +32,20 @@ class Feed:
         return self._seq
 
     def subscribe(
-        self, *, client_id: str | None = None, job_id: str | None = None, owner: str | None = None, since: int | None = None
+        self,
+        *,
+        client_id: str | None = None,
+        job_id: str | None = None,
+        owner: str | None = None,
+        since: int | None = None,
+        without: frozenset[type] = frozenset(),
     ) -> Subscription:
         """Listen to one client's, one job's or one owner's events, or without a filter to all. What several filters name must all fit.
 
-        `since` replays what came after that number; when that is not remembered, a Gap comes first.
+        `since` replays what came after that number; when that is not remembered, a Gap comes first. Events of the kinds `without` are
+        left out.
         """
-        subscription = Subscription(self, client_id, job_id, owner, self._pending_messages)
+        subscription = Subscription(self, client_id, job_id, owner, self._pending_messages, without)
         if since is not None:
             subscription.resume(since)
         self._group(subscription).add(subscription)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 import msgspec
 import orjson
 
-from marquetry.engine.events import JobFinished
+from marquetry.engine.events import AnyEvent, JobFinished
 from marquetry.engine.graph import Graph
 from marquetry.server.jobs.job import Job, JobState
 from marquetry.server.jobs.lease import Leased
@@ -23,12 +24,12 @@ def now_ms() -> int:
 
 
 class Live:
-    """A leased job: its worker, its state so far, and once it ended the event that waits for the database.
+    """A leased job: its worker, its state so far, and once it ended the event that waits for the database, with what came just before.
 
     `alone`: it is a further attempt of a job whose worker died, so nothing else may run on its worker.
     """
 
-    __slots__ = ("alone", "cancelling", "end", "leased", "view", "worker")
+    __slots__ = ("alone", "cancelling", "end", "leased", "untold", "view", "worker")
 
     def __init__(self, leased: Leased, worker: Worker, graph: Graph | None) -> None:
         self.leased = leased
@@ -36,6 +37,7 @@ class Live:
         self.alone = leased.attempts > 1
         self.cancelling = False
         self.end: JobFinished | None = None
+        self.untold: Sequence[AnyEvent] = ()
         raw = leased.graph
         outputs = leased.outputs
         self.view = JobView(leased.id, lambda: _count(graph, raw, outputs))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from marquetry.engine.events import NodeProgress
+from marquetry.engine.events import NodeFinished, NodeProgress, NodeStarted
 from marquetry.server.jobs.message import FeedMessage, Gap, QueueChanged
 
 if TYPE_CHECKING:
@@ -20,21 +20,31 @@ QUEUE = ("", "")
 class Subscription:
     """An asynchronous iterator over messages; `batch` gives all that wait at once.
 
-    When more than `pending_messages` wait, the oldest are dropped and a Gap stands in their place.
+    When more than `pending_messages` wait, the starts of nodes that are done by now are dropped; when that is not enough, so are the
+    oldest messages, and a Gap stands in their place. Kinds of events in `without` are not heard.
     """
 
-    def __init__(self, feed: Feed, client_id: str | None, job_id: str | None, owner: str | None, pending_messages: int) -> None:
+    def __init__(
+        self,
+        feed: Feed,
+        client_id: str | None,
+        job_id: str | None,
+        owner: str | None,
+        pending_messages: int,
+        without: frozenset[type] = frozenset(),
+    ) -> None:
         self.client_id = client_id
         self.job_id = job_id
         self.owner = owner
         self._filters = (client_id is not None) + (job_id is not None) + (owner is not None)
         self._feed = feed
         self._limit = pending_messages
+        self._without = without
         self._pending: list[FeedMessage | None] = []
         self._newest: dict[tuple[str, str], int] = {}  # where in `_pending` the newest progress of a node is, by job and node
         self._read: list[FeedMessage] = []  # reversed: what `__anext__` took and has not given yet
         self._waiter: asyncio.Future[None] | None = None
-        self._closed = False
+        self.closed = False
 
     def wants(self, message: FeedMessage) -> bool:
         """Whether the message fits all filters. What concerns no job concerns everybody."""
@@ -53,6 +63,8 @@ class Subscription:
             return
         event = message.event
         kind = type(event)
+        if kind in self._without:
+            return
         if kind is NodeProgress:
             message = self._conflate(message, event)  # type: ignore[arg-type]
         elif kind is QueueChanged:
@@ -60,8 +72,8 @@ class Subscription:
         self._pending.append(message)
         if len(self._pending) > self._limit:
             self._shrink()
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
+        if self._waiter is not None:
+            self._wake()
 
     def resume(self, since: int) -> None:
         """Start again after the message of that number; what is not remembered is a Gap."""
@@ -80,17 +92,19 @@ class Subscription:
         self._clear()
         return taken
 
-    async def batch(self) -> list[FeedMessage]:
-        """Everything that waits, at least one message; empty only when the subscription was closed."""
-        while not self._closed:
-            if self._pending:
-                return self.take()
-            self._waiter = asyncio.get_running_loop().create_future()
+    async def batch(self, timeout_s: float | None = None) -> list[FeedMessage]:
+        """Everything that waits, at least one message; empty when the subscription was closed, or after `timeout_s` without a message."""
+        if not self._pending and not self.closed:
+            loop = asyncio.get_running_loop()
+            self._waiter = loop.create_future()
+            timer = None if timeout_s is None else loop.call_later(timeout_s, self._wake)
             try:
                 await self._waiter
             finally:
                 self._waiter = None
-        return []
+                if timer is not None:
+                    timer.cancel()
+        return self.take()
 
     def __aiter__(self) -> Subscription:
         return self
@@ -104,17 +118,20 @@ class Subscription:
 
     def close(self) -> None:
         """Hear nothing more; who waits in `batch` gets an empty list."""
-        self._closed = True
+        self.closed = True
         self._feed.remove(self)
         self._clear()
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
+        self._wake()
 
     def __enter__(self) -> Subscription:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
 
     def _conflate(self, message: FeedMessage, event: NodeProgress) -> FeedMessage:
         older = self._replace((event.job_id, event.node_id))
@@ -134,8 +151,15 @@ class Subscription:
         return older
 
     def _shrink(self) -> None:
+        """Of nodes that are done, only that is kept; what is still too much is dropped, the oldest first."""
         waiting = self.take()
-        if len(waiting) > self._limit // 2:
+        done = {(message.event.job_id, message.event.node_id) for message in waiting if type(message.event) is NodeFinished}
+        waiting = [
+            message
+            for message in waiting
+            if type(message.event) is not NodeStarted or (message.event.job_id, message.event.node_id) not in done
+        ]
+        if len(waiting) > self._limit * 3 // 4:
             lost = waiting[-(self._limit // 2) - 1]
             waiting = [FeedMessage(lost.seq, Gap()), *waiting[-(self._limit // 2) :]]
         self._pending.extend(waiting)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 
-from marquetry.engine.events import JobStarted, NodeProgress, NodeStarted
+from marquetry.engine.events import JobStarted, NodeFinished, NodeProgress, NodeStarted
 from marquetry.server.jobs.feed import Feed
-from marquetry.server.jobs.message import FeedMessage, Gap, PackMessage, QueueChanged
+from marquetry.server.jobs.intake import PART, Intake
+from marquetry.server.jobs.message import FeedMessage, Gap, JobQueued, PackMessage, QueueChanged
 
 
 def begun(job_id: str) -> JobStarted:
@@ -140,3 +141,49 @@ async def test_a_batch_waits_for_something_and_ends_when_closed() -> None:
     subscription.close()
     assert await waiting == []
     assert [message async for message in subscription] == []
+
+
+def started(node_id: str) -> NodeStarted:
+    return NodeStarted(job_id="job", time_ms=1, node_id=node_id, display_id=node_id)
+
+
+def finished(node_id: str) -> NodeFinished:
+    return NodeFinished(job_id="job", time_ms=1, node_id=node_id, display_id=node_id)
+
+
+async def test_who_reads_slowly_still_hears_how_each_node_of_a_large_job_ended() -> None:
+    feed = Feed(pending_messages=1000)
+    tab = feed.subscribe(client_id="tab")
+    for number in range(700):
+        feed.publish_all([started(str(number)), finished(str(number))], client_id="tab")
+    feed.publish(started("700"), client_id="tab")
+    heard = [message.event for message in tab.take()]
+    assert not any(isinstance(event, Gap) for event in heard)
+    assert [event.node_id for event in heard if isinstance(event, NodeFinished)] == [str(number) for number in range(700)]
+    assert heard[-1] == started("700")
+
+
+async def test_what_a_listener_does_not_care_for_does_not_wake_it() -> None:
+    feed = Feed()
+    tab = feed.subscribe(client_id="tab", without=frozenset({JobQueued}))
+    feed.publish(JobQueued(job_id="a", time_ms=1), client_id="tab")
+    assert await tab.batch(0.001) == [] and not tab.closed
+    feed.publish(begun("a"), client_id="tab")
+    assert jobs_of(await tab.batch(1.0)) == ["a"]
+
+
+async def test_what_workers_tell_is_taken_in_parts_and_in_order() -> None:
+    heard: list[tuple[str, int]] = []
+    intake = Intake(asyncio.get_running_loop(), lambda job_id, events: heard.append((job_id, len(events))))
+    intake.add([started("0"), finished("0"), begun("another")])
+    assert heard == [("job", 2), ("another", 1)]
+    heard.clear()
+    intake.add([started(str(number)) for number in range(2 * PART)])
+    intake.add([begun("another")])
+    assert heard == []
+    await asyncio.sleep(0)
+    assert heard == [("job", PART)]
+    intake.flush()
+    assert heard == [("job", PART), ("job", PART), ("another", 1)]
+    await asyncio.sleep(0)
+    assert len(heard) == 3
