@@ -5,6 +5,7 @@ Evicts what is cheapest to remake per byte held. Who asks for a key that is bein
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Iterable
 from typing import Any, Protocol, TypeAlias
@@ -58,10 +59,11 @@ class Store(Protocol):
 
 
 class ResultCache:
-    """Thread-safe. `memory_bytes` bounds what the results hold; `store` is the next tier, if there is one."""
+    """Thread-safe. `memory_bytes` bounds what the results hold, `max_entries` how many there are; `store` is the next tier, if there is one."""
 
-    def __init__(self, memory_bytes: int, store: Store | None = None) -> None:
+    def __init__(self, memory_bytes: int, store: Store | None = None, max_entries: int | None = None) -> None:
         self.memory_bytes = memory_bytes
+        self.max_entries = max_entries or sys.maxsize
         self.store = store
         self.hits = 0
         self.misses = 0
@@ -133,7 +135,7 @@ class ResultCache:
             self._results[key] = result
             added = self._added
             added.append(nbytes if old is None else nbytes - old.nbytes)
-            if nbytes > self._notable_bytes or len(added) > MAX_ADDED:
+            if nbytes > self._notable_bytes or len(added) > MAX_ADDED or len(self._results) > self.max_entries:
                 self._account()
         self._making.pop(key, None)
         if self.store is not None:
@@ -166,6 +168,8 @@ class ResultCache:
                 self._held_bytes += self._added.pop()
             if self._held_bytes > self.memory_bytes:
                 self._evict(self.memory_bytes * 9 // 10)
+            if len(self._results) > self.max_entries:
+                self._evict(self.memory_bytes, self.max_entries * 9 // 10)
 
     def shrink(self, to_bytes: int) -> int:
         """Evict until at most that much is held; gives the bytes that were let go."""
@@ -195,8 +199,8 @@ class ResultCache:
             self._account()
         return known
 
-    def _evict(self, to_bytes: int) -> None:
-        if self._held_bytes <= to_bytes:
+    def _evict(self, to_bytes: int, to_entries: int = sys.maxsize) -> None:
+        if self._held_bytes <= to_bytes and len(self._results) <= to_entries:
             return
         for key, result in sorted(self._results.items(), key=lambda item: item[1].priority):
             if self._results.pop(key, None) is None:
@@ -204,7 +208,7 @@ class ResultCache:
             self._held_bytes -= result.nbytes
             self.evictions += 1
             self._clock = max(self._clock, result.priority)
-            if self._held_bytes <= to_bytes:
+            if self._held_bytes <= to_bytes and len(self._results) <= to_entries:
                 break
 
 

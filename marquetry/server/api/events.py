@@ -21,7 +21,6 @@ from marquetry.server.keys import JOBS, SOCKETS
 
 routes = RouteTable("Events", PREFIXES)
 KEEP_ALIVE_S = 15.0
-HEARTBEAT_S = 30.0
 SEND_TIMEOUT_S = 60.0
 
 
@@ -75,7 +74,7 @@ async def socket_events(request: web.Request) -> web.StreamResponse:
     job = None if query.job_id is None else await find(request, query.job_id)
     jobs, sockets = request.app[JOBS], request.app[SOCKETS]
     sockets.admit(request.remote or "")
-    socket = web.WebSocketResponse(max_msg_size=64 * 1024, heartbeat=HEARTBEAT_S, compress=False)
+    socket = web.WebSocketResponse(max_msg_size=64 * 1024, compress=False)
     await socket.prepare(request)
     with jobs.feed.subscribe(
         client_id=query.client_id, job_id=query.job_id, owner=owner_filter(request), since=query.since

@@ -137,6 +137,14 @@ def test_the_cache_keeps_to_its_budget_and_lets_go_of_what_is_cheap_to_make_agai
     shop.close()
 
 
+def test_the_cache_keeps_to_its_number_of_entries(shop: Workshop) -> None:
+    shop.cache.max_entries = 20
+    for value in range(60):
+        shop.run({"1": n("Value", value=value), "2": n("Show", value=["1", 0])})
+        assert len(shop.cache) <= 21
+    assert shop.run({"1": n("Value", value=59), "2": n("Show", value=["1", 0])}).ran == []
+
+
 def test_results_that_nobody_needs_any_more_are_let_go_while_the_job_runs(tmp_path: Path) -> None:
     import weakref
 

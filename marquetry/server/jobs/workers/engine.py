@@ -44,7 +44,7 @@ def build_engine(options: Mapping[str, Any]) -> EngineParts:
     executor = Executor(
         registry,
         services,
-        ResultCache(settings.cache_memory_bytes, store),
+        ResultCache(settings.cache_memory_bytes, store, settings.cache_entries),
         limits=settings.limits.of_graphs(),
         numerics=models.numerics,
     )
