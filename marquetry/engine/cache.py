@@ -27,6 +27,7 @@ class Result:
     inner_ui: list[tuple[str, str, dict[str, Any]]] | None = None
     made_by = ""
     shareable = True
+    lasting = True  # may outlive this run of the server
     nbytes = 0
     priority = 0.0
 

@@ -1,6 +1,7 @@
 """DiskStore: the cache's second tier. Results that took long to make survive the process, so that a job whose worker died goes on from them.
 
 One safetensors file for each result, named by its key; the structure around the tensors is JSON in the file's metadata. Nothing is pickled.
+Results of node packs' classes are kept for one run of the server only: such nodes may read things that their identity does not name.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import os
 import queue
 import threading
 import time
+import uuid
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -26,14 +28,18 @@ MAX_QUEUED = 64
 class DiskStore:
     """Results below `folder`, at most `budget_bytes` of them; the longest unused go first, those unused for `max_age_s` in any case.
 
-    Writing happens in a thread of its own.
+    `epoch` names the run of the server: results that do not outlast it are dropped when another begins. Writing happens in a thread of its own.
     """
 
-    def __init__(self, folder: Path, budget_bytes: int, *, worth_s: float = WORTH_S, max_age_s: float = float("inf")) -> None:
+    def __init__(
+        self, folder: Path, budget_bytes: int, *, worth_s: float = WORTH_S, max_age_s: float = float("inf"), epoch: str = ""
+    ) -> None:
         self.folder = folder
         self.budget_bytes = budget_bytes
         self.worth_s = worth_s
         self.max_age_s = max_age_s
+        self.epoch = epoch or uuid.uuid4().hex
+        self._passing: set[Key] = set()  # what does not outlast the epoch
         self.held_bytes = 0
         self._used: dict[Key, tuple[float, int]] = {}  # key -> (time of last use, bytes)
         self._lock = threading.Lock()
@@ -41,9 +47,16 @@ class DiskStore:
         self._writer: threading.Thread | None = None
         folder.mkdir(parents=True, exist_ok=True)
         for entry in _files(folder):
+            name, _, epoch = entry.stem.partition(".")
+            if epoch and epoch != self.epoch:
+                entry.unlink(missing_ok=True)
+                continue
             status = entry.stat()
-            self._used[bytes.fromhex(entry.stem)] = (status.st_mtime, status.st_size)
+            key = bytes.fromhex(name)
+            self._used[key] = (status.st_mtime, status.st_size)
             self.held_bytes += status.st_size
+            if epoch:
+                self._passing.add(key)
         self._evict()
 
     def __contains__(self, key: object) -> bool:
@@ -115,6 +128,8 @@ class DiskStore:
             structure = _pack(list(result.outputs), tensors)
         except TypeError:
             return
+        if not result.lasting:
+            self._passing.add(key)
         path = self._path(key)
         part = path.with_suffix(f".{os.getpid()}.part")
         try:
@@ -147,10 +162,12 @@ class DiskStore:
             _, size = self._used.pop(key, (0.0, 0))
             self.held_bytes -= size
         self._path(key).unlink(missing_ok=True)
+        self._passing.discard(key)
 
     def _path(self, key: Key) -> Path:
         name = key.hex()
-        return self.folder / name[:2] / f"{name}.safetensors"
+        epoch = f".{self.epoch}" if key in self._passing else ""
+        return self.folder / name[:2] / f"{name}{epoch}.safetensors"
 
 
 def _files(folder: Path) -> list[Path]:
@@ -158,7 +175,7 @@ def _files(folder: Path) -> list[Path]:
     for path in folder.glob("??/*"):
         if path.suffix == ".part":
             path.unlink(missing_ok=True)
-        elif path.suffix == ".safetensors" and len(path.stem) == 64:
+        elif path.suffix == ".safetensors" and len(path.stem.partition(".")[0]) == 64:
             found.append(path)
     return found
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import uuid
 from typing import Any
 
 from marquetry.server.jobs.workers.process import ProcessWorker
 from marquetry.server.jobs.workers.worker import Worker
 from marquetry.server.settings import HIDDEN, Settings
 
+RUN_VARIABLE = "MARQUETRY_RUN"  # names the run of the server for its workers
 FACTORY = "marquetry.server.jobs.workers.engine:build_engine"
 
 
@@ -24,4 +26,5 @@ def workers_of(settings: Settings) -> list[Worker]:
         from marquetry.server.jobs.workers.inline import InlineWorker
 
         return [InlineWorker(lambda: build_engine(options))]
-    return [ProcessWorker(FACTORY, options, name=f"process-{number + 1}") for number in range(settings.worker_count)]
+    run = {RUN_VARIABLE: uuid.uuid4().hex}  # a worker that is started again finds what the one before it recorded
+    return [ProcessWorker(FACTORY, options, f"process-{number + 1}", run) for number in range(settings.worker_count)]

@@ -58,6 +58,20 @@ def test_what_nobody_used_for_too_long_goes_at_the_next_start(tmp_path: Path) ->
     assert key("old") not in again and key("new") in again and not old.exists()
 
 
+def test_what_does_not_last_is_there_for_the_same_run_of_the_server_and_gone_in_the_next(tmp_path: Path) -> None:
+    store = DiskStore(tmp_path, 2**30, epoch="first")
+    passing = Result(([1],), None, 1.0)
+    passing.lasting = False
+    store.offer(key("pack"), passing)
+    store.offer(key("ours"), Result(([2],), None, 1.0))
+    store.flush()
+    same = DiskStore(tmp_path, 2**30, epoch="first")
+    assert same.load(key("pack")) is not None and same.load(key("ours")) is not None
+    after = DiskStore(tmp_path, 2**30, epoch="second")
+    assert key("pack") not in after and key("ours") in after
+    assert len(list(tmp_path.glob("??/*"))) == 1
+
+
 def test_a_damaged_file_counts_as_absent(tmp_path: Path) -> None:
     store = DiskStore(tmp_path, 2**30)
     store.offer(key("a"), Result(([torch.zeros(100)],), None, 1.0))

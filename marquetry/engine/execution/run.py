@@ -246,6 +246,8 @@ class Run(Agenda):
         key = self.keys[index]
         if self.claimed.get(key) == index:
             del self.claimed[key]
+            if planned.type.instance is not None:
+                result.lasting = False  # a pack's class may read what its identity does not name
             if result.shareable and not self.growth.is_tainted(planned):
                 self.cache.complete(key, result)
             else:

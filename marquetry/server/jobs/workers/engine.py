@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,7 @@ from marquetry.server.settings import Settings
 if TYPE_CHECKING:
     from marquetry.engine.models.library import ModelLibrary
 
+RUN_VARIABLE = "MARQUETRY_RUN"  # names the run of the server, for workers that are started anew
 logger = logging.getLogger(__name__)
 
 
@@ -40,7 +42,8 @@ def build_engine(options: Mapping[str, Any]) -> EngineParts:
     failed, web_directories = _load_packs(settings, folders, registry, models, voice)
     store: DiskStore | None = None
     if settings.cache_disk_bytes:
-        store = DiskStore(settings.data / "cache" / "results", settings.cache_disk_bytes, max_age_s=settings.cache_disk_hours * 3600)
+        folder, run = settings.data / "cache" / "results", os.environ.get(RUN_VARIABLE, "")
+        store = DiskStore(folder, settings.cache_disk_bytes, max_age_s=settings.cache_disk_hours * 3600, epoch=run)
     executor = Executor(
         registry,
         services,
