@@ -18,6 +18,7 @@ from marquetry.server.jobs.workers.worker import ProblemReply
 
 READY_S = 60.0  # how long a graph waits for a worker that starts: clients send as soon as the port is open
 LOOK_AGAIN_S = 0.02
+LARGE_GRAPH = 250  # nodes from which on the check runs in a thread, so that everybody else is answered meanwhile
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,16 +43,20 @@ class GraphCheck:
 
     async def check(self, prompt: Mapping[str, Any], targets: Sequence[str] | None = None) -> Checked:
         """All problems of an API graph at once. Raises GraphError when it can't be read, WorkerUnavailable when only a worker can tell."""
-        graph = Graph.from_api(prompt, self.limits)
-        text = orjson.dumps(prompt)
+        is_large = len(prompt) >= LARGE_GRAPH
+        graph, text = await asyncio.to_thread(self._read, prompt) if is_large else self._read(prompt)
         if any(node.type_id not in self.registry for node in graph.nodes.values()):
             await self._until_ready()
             reply = await self._jobs.validate(text, targets)
             checked = Graph.from_api(orjson.loads(reply.graph), self.limits) if reply.outputs else graph
             return Checked(reply.problems, reply.outputs, checked, None, reply.dependent_outputs)
-        found = await validate(graph, self.registry, self.folders, targets)
+        checking = validate(graph, self.registry, self.folders, targets)
+        found = await (asyncio.to_thread(asyncio.run, checking) if is_large else checking)
         unchanged = found.graph is graph
         return Checked(found.problems, found.outputs, found.graph, text if unchanged else None, found.dependent_outputs)
+
+    def _read(self, prompt: Mapping[str, Any]) -> tuple[Graph, bytes]:
+        return Graph.from_api(prompt, self.limits), orjson.dumps(prompt)
 
     async def _until_ready(self) -> None:
         until = asyncio.get_running_loop().time() + READY_S

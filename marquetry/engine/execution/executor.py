@@ -14,6 +14,7 @@ from marquetry.engine.cache import ResultCache
 from marquetry.engine.context import Services
 from marquetry.engine.events import Listener
 from marquetry.engine.execution.lanes import Lanes
+from marquetry.engine.execution.later import Later
 from marquetry.engine.execution.plan import Plan, PlannedNode
 from marquetry.engine.execution.run import Run
 from marquetry.engine.file_identity import FileIdentity
@@ -25,6 +26,7 @@ from marquetry.engine.schema import NodeType
 SLOW_S = 0.001  # a node that takes longer is worth a thread of its own
 MAX_INSTANCES = 10_000
 MAX_PLANS = 64
+LARGE_GRAPH = 250  # nodes from which on planning takes longer than a lane's waking up
 
 
 class Executor:
@@ -55,7 +57,7 @@ class Executor:
         self.overload_backlog = overload_backlog
         self.lanes = Lanes(cpu_threads or max(2, os.cpu_count() or 2))
         self._numbers = itertools.count()
-        self._runs: dict[str, Run] = {}
+        self._runs: dict[str, Run | Later] = {}
         self._instances: OrderedDict[tuple[str, str, str], Any] = OrderedDict()
         self._plans: OrderedDict[tuple[int, tuple[str, ...]], tuple[Graph, int, Plan]] = OrderedDict()
         self.durations: dict[str, float] = {}
@@ -80,9 +82,19 @@ class Executor:
         run.post()
         return run
 
-    def open(self, plan: Plan, job_id: str, owner: str, extra: Mapping[str, Any], listener: Listener) -> Run:
-        """A run that begins when it is posted."""
-        run = Run(self, plan, next(self._numbers), job_id, owner, extra, listener)
+    def begin(self, graph: Graph, *, job_id: str, outputs: Iterable[str], listener: Listener, owner: str, extra: Mapping[str, Any]) -> None:
+        """As `submit`, for who must not wait: a large graph is planned by a lane, and then all that is wrong is in JobFinished."""
+        if len(graph) < LARGE_GRAPH:
+            self.submit(graph, job_id=job_id, outputs=outputs, listener=listener, owner=owner, extra=extra)
+            return
+        later = Later(self, next(self._numbers), job_id, graph, tuple(outputs), owner, extra, listener)
+        with self._lock:
+            self._runs[job_id] = later
+        self.lanes.cpu.post(later)
+
+    def open(self, plan: Plan, job_id: str, owner: str, extra: Mapping[str, Any], listener: Listener, number: int | None = None) -> Run:
+        """A run that begins when it is posted. `number` is its place among the jobs, where it has one already."""
+        run = Run(self, plan, next(self._numbers) if number is None else number, job_id, owner, extra, listener)
         with self._lock:
             self._runs[job_id] = run
         return run
@@ -102,11 +114,11 @@ class Executor:
                 self._plans.popitem(last=False)
         return plan
 
-    def find(self, job_id: str) -> Run | None:
+    def find(self, job_id: str) -> Run | Later | None:
         """The run of a job that is not over."""
         return self._runs.get(job_id)
 
-    def running(self) -> list[Run]:
+    def running(self) -> list[Run | Later]:
         """The runs that are not over."""
         with self._lock:
             return list(self._runs.values())
@@ -135,7 +147,7 @@ class Executor:
             run.cancel()
         self.lanes.close()
 
-    def ended(self, run: Run) -> None:
+    def ended(self, run: Run | Later) -> None:
         with self._lock:
             if self._runs.get(run.job_id) is run:
                 del self._runs[run.job_id]

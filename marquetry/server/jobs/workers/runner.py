@@ -34,7 +34,7 @@ class Runner:
         self._tidy.worked()
         try:
             extra: dict[str, Any] = orjson.loads(task.extra) if len(task.extra) > 2 else {}
-            executor.submit(
+            executor.begin(
                 graph or self._parse(task.graph),
                 job_id=task.job_id,
                 outputs=task.outputs,
