@@ -19,11 +19,11 @@ from marquetry.server.jobs.workers.parts import EngineParts
 from marquetry.server.jobs.workers.voice import Voice
 from marquetry.server.node_types import comfy_options
 from marquetry.server.settings import Settings
+from marquetry.server.workers import RUN_VARIABLE
 
 if TYPE_CHECKING:
     from marquetry.engine.models.library import ModelLibrary
 
-RUN_VARIABLE = "MARQUETRY_RUN"  # names the run of the server, for workers that are started anew
 logger = logging.getLogger(__name__)
 
 
