@@ -25,8 +25,9 @@ format: $(DEVELOPMENT)
 	$(BIN)/ruff format marquetry tests
 	$(BIN)/ruff check --fix marquetry tests
 
+# Every benchmark, or those named: make bench ARGS="engine startup".
 bench: $(DEVELOPMENT)
-	$(BIN)/marquetry bench $(ARGS)
+	$(BIN)/marquetry bench $(or $(ARGS),engine job_queue http_prompts startup first_image sharing memory save_png lora_switch)
 
 # Trains the built-in model again from nothing, in under an hour on two cores.
 model: $(DEVELOPMENT)
