@@ -41,11 +41,11 @@ uvloop.run(run_server(Path(sys.argv[1]), sys.argv[2], sys.argv[4]))
 async def run_server(data: Path, kind: str, profile: str) -> None:
     """A server of trivial nodes that prints its address and serves until it is told to end."""
     import cProfile
-    import gc
     import signal
 
     from aiohttp import web
 
+    from marquetry.engine.collector import calm
     from marquetry.engine.folders import Folders
     from marquetry.server.app import create_app
     from marquetry.server.database.database import Database
@@ -82,7 +82,7 @@ async def run_server(data: Path, kind: str, profile: str) -> None:
         await asyncio.sleep(0.01)
     ended = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, ended.set)
-    gc.freeze()
+    calm()
     print(runner.addresses[0][1], flush=True)
     profiler = cProfile.Profile()
     if profile:

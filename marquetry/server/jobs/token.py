@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import threading
-import uuid
 
 POOL_BYTES = 4096
 _lock = threading.Lock()
@@ -29,7 +28,11 @@ def lease_token() -> str:
 
 def job_id() -> str:
     """A random UUID, as ComfyUI's job ids are."""
-    return str(uuid.UUID(bytes=random_bytes(16), version=4))
+    drawn = bytearray(random_bytes(16))
+    drawn[6] = drawn[6] & 0x0F | 0x40  # version 4
+    drawn[8] = drawn[8] & 0x3F | 0x80  # of RFC 4122
+    text = drawn.hex()
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
 
 
 def _forget() -> None:
