@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import ast
+import re
+import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -75,3 +78,18 @@ def test_no_module_needs_itself() -> None:
 def test_no_file_has_a_name_that_says_nothing() -> None:
     theirs = "marquetry.custom_nodes.facade."  # ComfyUI's module names, as packs import them
     assert not [name for name in modules() if name.rsplit(".", 1)[-1] in FORBIDDEN_WORDS and not name.startswith(theirs)]
+
+
+def test_every_package_that_is_imported_is_declared() -> None:
+    names = {"PIL": "pillow", "yaml": "pyyaml", "pydantic_settings": "pydantic-settings", "huggingface_hub": "huggingface_hub"}
+    declared = tomllib.loads((ROOT.parent / "pyproject.toml").read_text())["project"]["dependencies"]
+    known = {re.split(r"[\[=<>]", entry)[0].lower() for entry in declared}
+    wanted = set()
+    for path in modules().values():
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ImportFrom) and node.module and not node.level:
+                wanted.add(node.module.split(".")[0])
+            elif isinstance(node, ast.Import):
+                wanted |= {alias.name.split(".")[0] for alias in node.names}
+    foreign = wanted - set(sys.stdlib_module_names) - {"marquetry"}
+    assert {names.get(name, name).lower() for name in foreign} <= known

@@ -141,7 +141,7 @@ class Settings(BaseSettings):
         """The SQLAlchemy URL, secrets included."""
         if self.database_url is not None:
             return self.database_url.get_secret_value()
-        return f"sqlite+aiosqlite:///{(self.data / 'marquetry.db').absolute()}"
+        return f"sqlite:///{(self.data / 'marquetry.db').absolute()}"
 
     @property
     def reachable_from_elsewhere(self) -> bool:
