@@ -36,6 +36,7 @@ from marquetry.server.workers import workers_of
 
 logger = logging.getLogger(__name__)
 DRAIN_S = 10.0
+MAX_LINE_BYTES = 32 * 1024  # of a request's first line: prompts of the longest kind, percent-encoded
 CLOSE_S = 2.0  # how long connections may take to end
 
 
@@ -93,7 +94,8 @@ async def _serve(settings: Settings, listening: Callable[[str], None]) -> None:
             quick_jobs=settings.quick_jobs,
             queued_per_client=settings.limits.queued_jobs_per_client,
         )
-        runner = web.AppRunner(create_app(settings, jobs, registry, folders, logs=logs), access_log=None, shutdown_timeout=CLOSE_S)
+        application = create_app(settings, jobs, registry, folders, logs=logs)
+        runner = web.AppRunner(application, access_log=None, shutdown_timeout=CLOSE_S, max_line_size=MAX_LINE_BYTES)
         await runner.setup()
         try:
             await _listen(runner, settings)

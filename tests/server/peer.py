@@ -19,7 +19,7 @@ from marquetry.engine.context import Services
 from marquetry.engine.execution.executor import Executor
 from marquetry.engine.folders import Folders
 from marquetry.server import keys
-from marquetry.server.app import create_app
+from marquetry.server.app import MAX_LINE_BYTES, create_app
 from marquetry.server.database.database import Database
 from marquetry.server.jobs.service import JobService
 from marquetry.server.jobs.workers.inline import InlineWorker
@@ -136,7 +136,7 @@ async def served(data: Path, **settings: Any) -> AsyncIterator[Peer]:
     database = await Database.open(chosen.database)
     jobs = JobService(database, [InlineWorker(build)], queued_per_client=chosen.limits.queued_jobs_per_client)
     application = create_app(chosen, jobs, registry, folders, logs=LogBuffer())
-    runner = web.AppRunner(application, access_log=None, shutdown_timeout=1.0)
+    runner = web.AppRunner(application, access_log=None, shutdown_timeout=1.0, max_line_size=MAX_LINE_BYTES)
     await runner.setup()
     try:
         site = web.TCPSite(runner, "127.0.0.1", 0)

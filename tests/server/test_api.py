@@ -192,3 +192,8 @@ async def test_health_readiness_version_and_numbers(peer: Peer) -> None:
     assert stats["queue_remaining"] == 0 and stats["workers"][0]["kind"] == "inline"
     system = await peer.json("GET", "/system_stats")
     assert system["devices"][0]["vram_total"] > 0 and system["system"]["ram_free"] > 0
+
+
+async def test_a_prompt_of_the_longest_kind_may_be_asked_about(peer: Peer) -> None:
+    found = await peer.json("GET", "/api/v1/prompts/suggest", params={"q": "\N{ROCKET}" * 2000})
+    assert isinstance(found, dict)
