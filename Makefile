@@ -18,7 +18,7 @@ test: $(DEVELOPMENT)
 check: $(DEVELOPMENT)
 	$(BIN)/ruff format --check marquetry tests
 	$(BIN)/ruff check marquetry tests
-	$(BIN)/mypy marquetry
+	$(BIN)/mypy marquetry tests
 	$(BIN)/python -m pytest tests/test_house.py
 
 format: $(DEVELOPMENT)

@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from marquetry.engine.declare import node_type
+from marquetry.server.http.routes import find_tables
 from tests.checkpoints import header_of, networks, original_checkpoint
 from tests.engine.execution.workshop import Workshop, n
 from tests.server.peer import served
@@ -30,7 +31,11 @@ def load(path: str) -> types.ModuleType:
 
 
 def test_each_addition_is_one_file_of_about_ten_lines() -> None:
-    assert sorted(BLOCKS) == ["marquetry/engine/models/families/sd1_four_heads.py", "marquetry/nodes/posterize.py", "marquetry/server/api/hello.py"]
+    assert sorted(BLOCKS) == [
+        "marquetry/engine/models/families/sd1_four_heads.py",
+        "marquetry/nodes/posterize.py",
+        "marquetry/server/api/hello.py",
+    ]
     assert all(len([line for line in block.splitlines() if line.strip()]) <= 14 for block in BLOCKS.values())
 
 
@@ -55,7 +60,7 @@ def test_the_route_answers_and_stands_in_the_document(tmp_path: Path, monkeypatc
     import marquetry.server.app as app
 
     module = load("marquetry/server/api/hello.py")
-    monkeypatch.setattr(app, "find_tables", lambda *packages, find=app.find_tables: (*find(*packages), module.routes))
+    monkeypatch.setattr(app, "find_tables", lambda *packages: (*find_tables(*packages), module.routes))
 
     async def ask() -> tuple[object, dict[str, object]]:
         async with served(tmp_path) as peer:

@@ -18,7 +18,9 @@ def _needed(first: Any = None, second: Any = None) -> list[str]:
     return ["second"] if isinstance(first, ExecutionBlocker) and second is None else []
 
 
-@node(id="Fallback", title="Fallback", category="utils/logic", lazy_status=_needed, catches=("first",), aliases=("on error", "try", "catch"))
+@node(
+    id="Fallback", title="Fallback", category="utils/logic", lazy_status=_needed, catches=("first",), aliases=("on error", "try", "catch")
+)
 def fallback(first: First, second: Second) -> Annotated[Anything, Named("output")]:
     """Gives the first, or the second when the first fails: another provider, another model, a plain picture. The failure is shown on its node."""
     return second if isinstance(first, ExecutionBlocker) else first

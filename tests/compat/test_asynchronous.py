@@ -41,7 +41,7 @@ def test_nodes_of_a_grown_graph_wait_together(client: Client, graph: GraphBuilde
 
 def test_calls_over_a_list_wait_together(client: Client, graph: GraphBuilder) -> None:
     sources = {f"value{number}": graph.node("CompatWhole", value=number).out(0) for number in range(1, 6)}
-    wait = graph.node("CompatWait", value=graph.node("CompatSeveral", **sources).out(0), seconds=0.8)
+    wait = graph.node("CompatWait", value=graph.node("CompatSeveral", None, **sources).out(0), seconds=0.8)
     shown = graph.node("CompatShow", value=wait.out(0))
     outcome = client.run(graph)
     assert 0.8 <= outcome.seconds < 3.0
@@ -135,8 +135,8 @@ def test_blocked_values_drop_out_of_what_waits(client: Client, graph: GraphBuild
     pictures = [graph.node("CompatFlat", level=level, salt=salt) for level in (0.0, 1.0, 0.5)]
     waits = {f"value{n}": graph.node("CompatWait", value=picture.out(0), seconds=0.1).out(0) for n, picture in enumerate(pictures, 1)}
     numbers = {f"value{n}": graph.node("CompatWhole", value=n).out(0) for n in range(1, 4)}
-    blocked = graph.node("CompatEquals", a=graph.node("CompatSeveral", **numbers).out(0), b=2)
-    gate = graph.node("CompatGate", value=graph.node("CompatSeveral", **waits).out(0), block=blocked.out(0))
+    blocked = graph.node("CompatEquals", a=graph.node("CompatSeveral", None, **numbers).out(0), b=2)
+    gate = graph.node("CompatGate", value=graph.node("CompatSeveral", None, **waits).out(0), block=blocked.out(0))
     later = graph.node("CompatWait", value=gate.out(0), seconds=0.1)
     previewed = graph.node("PreviewImage", images=later.out(0))
     assert client.run(graph).pictures(previewed) == [(0, 0), (127, 127)]

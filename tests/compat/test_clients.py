@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import time
 import uuid
+from functools import partial
+from typing import Any
 
 import pytest
 
 from marquetry.engine.expansion import GraphBuilder
 from tests.compat.client import Client
 from tests.compat.serving import Server
+
+
+def _is_end_of(prompt_id: str, kind: str, data: dict[str, Any]) -> bool:
+    return bool(kind == "executing" and data["node"] is None and data["prompt_id"] == prompt_id)
 
 
 def simple(salt: str, prefix: str = "simple.") -> GraphBuilder:
@@ -55,7 +61,7 @@ def test_the_history_has_the_prompt_before_its_end_is_told(client: Client, salt:
     for number in range(5):
         graph = simple(f"{salt}{number}")
         prompt_id = client.queue(graph.finalize())["prompt_id"]
-        client.until(lambda kind, data, id=prompt_id: kind == "executing" and data["node"] is None and data["prompt_id"] == id)
+        client.until(partial(_is_end_of, prompt_id))
         entry = client.entry(prompt_id)
         assert entry["outputs"] == {"simple.show": {"value": [3]}}
         assert entry["status"]["status_str"] == "success" and entry["status"]["completed"] is True

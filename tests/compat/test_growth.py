@@ -10,7 +10,7 @@ from tests.compat.client import Client
 
 def test_calls_over_a_list_may_grow_or_not_and_keep_their_order(client: Client, graph: GraphBuilder) -> None:
     levels = [graph.node("CompatReal", value=value) for value in (0.1, 0.2, 0.3, 0.1)]
-    listed = graph.node("CompatSeveral", **{f"value{number}": level.out(0) for number, level in enumerate(levels, 1)})
+    listed = graph.node("CompatSeveral", None, **{f"value{number}": level.out(0) for number, level in enumerate(levels, 1)})
     mixed = graph.node("CompatSometimesGrows", level=listed.out(0))
     grown, plain = (graph.node("SaveImage", images=mixed.out(slot)) for slot in range(2))
     outcome = client.run(graph)
@@ -105,7 +105,7 @@ def test_a_graph_may_hold_any_object(client: Client, graph: GraphBuilder, salt: 
 def test_a_node_samples_inside_its_graph(client: Client, graph: GraphBuilder) -> None:
     loader = graph.node("CheckpointLoaderSimple", ckpt_name="marquetry-mini.safetensors")
     given = {"model": loader.out(0), "clip": loader.out(1), "vae": loader.out(2)}
-    sampled = graph.node("CompatSamples", **given, seed=2**64 - 1, steps=2, text="a red house")
+    sampled = graph.node("CompatSamples", None, **given, seed=2**64 - 1, steps=2, text="a red house")
     saved = graph.node("SaveImage", images=sampled.out(0))
     outcome = client.run(graph)
     ((darkest, brightest),) = outcome.pictures(saved)

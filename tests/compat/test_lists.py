@@ -10,7 +10,7 @@ from tests.compat.client import Client
 
 def several(graph: GraphBuilder, *values: Any) -> GraphNode:
     sources = [graph.node("CompatWhole", value=value) if isinstance(value, int) else value for value in values]
-    return graph.node("CompatSeveral", **{f"value{number}": source.out(0) for number, source in enumerate(sources, 1)})
+    return graph.node("CompatSeveral", None, **{f"value{number}": source.out(0) for number, source in enumerate(sources, 1)})
 
 
 def test_a_node_is_called_for_each_index_and_short_lists_repeat_their_last(client: Client, graph: GraphBuilder) -> None:

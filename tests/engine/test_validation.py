@@ -75,7 +75,8 @@ def test_literals_are_brought_into_the_types_that_nodes_declare(shop: Workshop) 
 
 
 def test_a_number_that_is_none_or_not_finite_is_refused(shop: Workshop) -> None:
-    for value in (None, "inf", "nan", []):
+    wrong: list[Any] = [None, "inf", "nan", []]
+    for value in wrong:
         validation = shop.check({"1": n("Strict", **{**SOUND, "scale": value}), "2": n("Show", value=["1", 0])})
         assert [problem.type for problem in validation.problems] == ["invalid_input_type"]
 

@@ -43,7 +43,12 @@ def test_node_ids_are_no_part_of_a_results_identity(shop: Workshop) -> None:
 
 def test_fifty_equal_nodes_in_one_graph_run_once(shop: Workshop) -> None:
     calls: list[int] = []
-    shop.type("Count", lambda value: (calls.append(value) or value,), inputs={"value": "INT"}, outputs=["INT"])
+
+    def count(value: int) -> tuple[int]:
+        calls.append(value)
+        return (value,)
+
+    shop.type("Count", count, inputs={"value": "INT"}, outputs=["INT"])
     graph: dict[str, Any] = {str(i): n("Count", value=7) for i in range(50)}
     graph |= {f"s{i}": n("Show", value=[str(i), 0]) for i in range(50)}
     assert shop.run(graph).state == "completed"
@@ -316,7 +321,10 @@ def test_the_object_of_a_stateful_node_is_kept_for_the_same_id_and_owner(shop: W
         return (self.count,)
 
     shop.type("Counter", call, inputs={"value": "INT"}, outputs=["INT"], instance=Counter)
-    run = lambda value, owner="": shop.run({"1": n("Counter", value=value), "2": n("Show", value=["1", 0])}, owner=owner).seen("2")  # noqa: E731
+
+    def run(value: int, owner: str = "") -> Any:
+        return shop.run({"1": n("Counter", value=value), "2": n("Show", value=["1", 0])}, owner=owner).seen("2")
+
     assert [run(1), run(2), run(3, owner="somebody else")] == [[1], [2], [1]]
 
 

@@ -45,7 +45,10 @@ def test_any_script_of_edits_gives_the_keys_and_results_of_starting_over(tmp_pat
     shop = Workshop(Path(tmp_path_factory.mktemp("session")))
     graph: dict[str, Any] = {"0": n("Value", value=0)}
     for number in range(1, size):
-        pick = lambda: [str(dice.randrange(number)), 0] if dice.random() < 0.7 else dice.randrange(9)  # noqa: E731, B023
+
+        def pick(below: int = number) -> Any:
+            return [str(dice.randrange(below)), 0] if dice.random() < 0.7 else dice.randrange(9)
+
         graph[str(number)] = n("Add", a=pick(), b=pick())
     graph |= {"s": n("Show", value=[str(size - 1), 0]), "t": n("Show", value=[str(size // 2), 0])}
     session = Session(shop.executor, Graph.from_api(graph), ("s", "t"))
