@@ -160,7 +160,7 @@ def test_describing_the_nodes_loads_no_model_library() -> None:
 def test_ksampler_reports_each_step_with_a_picture() -> None:
     listener = Listener()
     ksampler(context=context(listener))
-    assert listener.reports == [(step + 1, 6, (8, 8)) for step in range(6)]
+    assert listener.reports == [(step + 1, 6, (64, 64)) for step in range(6)]
 
 
 def test_a_cancelled_ksampler_stops() -> None:

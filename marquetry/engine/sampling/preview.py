@@ -17,7 +17,7 @@ MAX_PREVIEW_PX = 512
 def latent_preview(latent: Tensor, latent_format: LatentFormat, max_size_px: int = MAX_PREVIEW_PX) -> Picture | None:
     """An RGB picture of the first latent in `latent` [B, C, h, w] (or [B, C, T, h, w]: its first frame), in the model's space.
 
-    One pixel for each latent pixel; None for a format without colour factors.
+    As large as the picture will be, and at most `max_size_px` on its longer side; None for a format without colour factors.
     """
     if not latent_format.rgb_factors:
         return None
@@ -29,5 +29,5 @@ def latent_preview(latent: Tensor, latent_format: LatentFormat, max_size_px: int
     colours = torch.tensordot(first.detach().float().cpu(), factors, dims=([0], [0])) + bias  # [h, w, 3] in -1..1
     pixels = colours.add(1.0).mul(127.5).nan_to_num(0.0).clamp(0, 255).to(torch.uint8)
     picture = Image.fromarray(pixels.numpy(), "RGB")
-    picture.thumbnail((max_size_px, max_size_px))
-    return picture
+    scale = min(latent_format.spatial_ratio, max_size_px / max(picture.size))
+    return picture.resize((max(1, round(picture.width * scale)), max(1, round(picture.height * scale))), Image.Resampling.BICUBIC)
