@@ -6,10 +6,9 @@ import uuid
 from typing import Any
 
 from marquetry.server.jobs.workers.process import ProcessWorker
-from marquetry.server.jobs.workers.worker import Worker
+from marquetry.server.jobs.workers.worker import RUN_VARIABLE, Worker
 from marquetry.server.settings import HIDDEN, Settings
 
-RUN_VARIABLE = "MARQUETRY_RUN"  # names the run of the server for its workers
 FACTORY = "marquetry.server.jobs.workers.engine:build_engine"
 
 

@@ -17,9 +17,9 @@ from marquetry.engine.registry import Registry
 from marquetry.server.data_folders import folders_of
 from marquetry.server.jobs.workers.parts import EngineParts
 from marquetry.server.jobs.workers.voice import Voice
+from marquetry.server.jobs.workers.worker import RUN_VARIABLE
 from marquetry.server.node_types import comfy_options
 from marquetry.server.settings import Settings
-from marquetry.server.workers import RUN_VARIABLE
 
 if TYPE_CHECKING:
     from marquetry.engine.models.library import ModelLibrary

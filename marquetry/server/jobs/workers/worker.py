@@ -11,6 +11,8 @@ import msgspec
 from marquetry.engine.events import AnyEvent
 from marquetry.engine.graph import Graph
 
+RUN_VARIABLE = "MARQUETRY_RUN"  # environment variable that names the run of the server, for workers that are started anew
+
 
 class Task(msgspec.Struct, frozen=True, array_like=True):
     """A job as a worker gets it. `graph` and `extra` are JSON."""
