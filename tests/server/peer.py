@@ -78,6 +78,7 @@ class Peer:
     session: aiohttp.ClientSession
     folders: Folders
     address: str
+    opened: list[Socket] = field(default_factory=list)
 
     @property
     def jobs(self) -> JobService:
@@ -86,6 +87,7 @@ class Peer:
     async def socket(self, client_id: str = "", **features: Any) -> Socket:
         """A WebSocket that has heard its first message."""
         socket = Socket(await self.session.ws_connect(f"/ws?clientId={client_id}", max_msg_size=0))
+        self.opened.append(socket)
         await socket.next()
         if features:
             await socket.socket.send_json({"type": "feature_flags", "data": features})
@@ -146,7 +148,10 @@ async def served(data: Path, **settings: Any) -> AsyncIterator[Peer]:
             while not jobs.ready:
                 await asyncio.sleep(0.001)
         async with aiohttp.ClientSession(address) as session:
-            yield Peer(application, session, folders, address)
+            peer = Peer(application, session, folders, address)
+            yield peer
+            for socket in peer.opened:
+                await socket.close()
     finally:
         await runner.cleanup()
         await database.close()
