@@ -29,7 +29,7 @@ format: $(DEVELOPMENT)
 bench: $(DEVELOPMENT)
 	$(BIN)/marquetry bench $(or $(ARGS),engine job_queue http_prompts startup first_image sharing memory save_png lora_switch)
 
-# Trains the built-in model again from nothing, in under an hour on two cores.
+# Trains the built-in model again from nothing.
 model: $(DEVELOPMENT)
 	$(BIN)/marquetry train builtin $(ARGS)
 

@@ -48,7 +48,7 @@ latent-diffusion layout; its metadata names the sizes and the training.
 
 ## How it was trained
 
-`make model` (`python -m marquetry.nodes.world.builtin`) retrains it from nothing on two cores in under an hour: {lessons:,} rendered
+`make model` (`python -m marquetry.nodes.world.builtin`) retrains it from nothing on two cores, in an estimated 40 minutes (not yet timed whole): {lessons:,} rendered
 scenes; the autoencoder for {autoencoder_steps:,} steps of {autoencoder_batch} (pictures survive it at {autoencoder_db} dB), then text encoder and noise predictor together for
 {diffusion_steps:,} steps of {diffusion_batch} on cached latents, with min-SNR weights, a tenth of the captions emptied for guidance, and averaged weights. The seed
 is {seed}; on one machine the same seed and thread count give the same file. {note}

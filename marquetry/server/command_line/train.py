@@ -22,7 +22,7 @@ def builtin(
     seed: Annotated[int, typer.Option(help="Seed of the training.")] = 0,
     minutes: Annotated[float | None, typer.Option(help="Shorten the training to about this long.", show_default=False)] = None,
 ) -> None:
-    """Train the built-in model from nothing, on scenes that it draws itself. Takes under an hour on two cores."""
+    """Train the built-in model from nothing, on scenes that it draws itself.."""
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
     from marquetry.nodes.world.builtin import BUILTIN_MODEL, train_builtin
