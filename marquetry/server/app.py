@@ -16,7 +16,7 @@ import marquetry.graphs
 import marquetry.nodes
 from marquetry.engine.folders import Folders
 from marquetry.engine.registry import Registry
-from marquetry.server import api, comfy, keys, pages
+from marquetry.server import api, comfy, keys, pages, parts
 from marquetry.server.check import GraphCheck
 from marquetry.server.comfy.sockets import Sockets
 from marquetry.server.data_folders import folders_of
@@ -52,6 +52,7 @@ def create_app(
     application = web.Application(client_max_size=settings.limits.body_bytes)
     application[keys.SETTINGS] = settings
     application[keys.JOBS] = jobs
+    application[keys.DATABASE] = jobs.database
     application[keys.FOLDERS] = folders
     limits = settings.limits.of_graphs()
     application[keys.CHECK] = GraphCheck(registry, folders, jobs, limits)
@@ -66,6 +67,7 @@ def create_app(
     application[keys.OPENAPI] = OpenApi(install(application, find_tables(api, comfy, pages)))
     application.cleanup_ctx.append(_run_jobs)
     application.cleanup_ctx.append(_tell_logs)
+    parts.install(application)
     application.on_shutdown.append(_say_goodbye)
     return application
 

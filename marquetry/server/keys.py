@@ -7,6 +7,7 @@ from aiohttp import web
 from marquetry.engine.folders import Folders
 from marquetry.server.check import GraphCheck
 from marquetry.server.comfy.sockets import Sockets
+from marquetry.server.database.database import Database
 from marquetry.server.jobs.service import JobService
 from marquetry.server.logs import LogBuffer
 from marquetry.server.object_info import ObjectInfo
@@ -18,6 +19,7 @@ from marquetry.server.settings import Settings
 SETTINGS = web.AppKey("settings", Settings)
 FOLDERS = web.AppKey("folders", Folders)
 JOBS = web.AppKey("jobs", JobService)
+DATABASE = web.AppKey("database", Database)
 CHECK = web.AppKey("check", GraphCheck)
 SOCKETS = web.AppKey("sockets", Sockets)
 OBJECT_INFO = web.AppKey("object_info", ObjectInfo)

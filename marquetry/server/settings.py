@@ -17,6 +17,11 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from marquetry.engine.graph import GraphLimits
+from marquetry.server.configuration.accounts import AccountSettings
+from marquetry.server.configuration.automation import AutomationSettings
+from marquetry.server.configuration.market import MarketSettings
+from marquetry.server.configuration.payments import PaymentSettings
+from marquetry.server.configuration.storage import StorageSettings
 from marquetry.server.errors import SettingsError
 
 FILE_NAME = "marquetry.yaml"
@@ -95,6 +100,11 @@ class Settings(BaseSettings):
     preview_size: int = Field(default=512, ge=16, le=2048, description="largest side of a preview, in pixels")
 
     limits: Limits = Limits()
+    accounts: AccountSettings = AccountSettings()
+    market: MarketSettings = MarketSettings()
+    payments: PaymentSettings = PaymentSettings()
+    automation: AutomationSettings = AutomationSettings()
+    storage: StorageSettings = StorageSettings()
     cors_origin: str = Field(default="", description="origin whose pages may call this server; * for every one")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"] = Field(default="INFO", description="what is logged")
     multi_user: bool = Field(default=False, description="keep settings and files of several people apart, as ComfyUI's --multi-user")

@@ -48,4 +48,4 @@ class Recipe:
     autoencoder: StageRecipe = StageRecipe(steps=2000, batch=8, learning_rate=2e-3, ema_decay=0.995)
     diffusion: StageRecipe = StageRecipe(steps=5000, batch=32, learning_rate=1e-3, ema_decay=0.999)
     caption_dropout: float = 0.1
-    min_snr_gamma: float = 5.0
+    min_snr_gamma: float = 20.0

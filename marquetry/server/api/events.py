@@ -11,7 +11,7 @@ from pydantic import BaseModel, Field
 from marquetry.server.api import PREFIXES
 from marquetry.server.api.jobs import find
 from marquetry.server.api.stream import Line, Stream
-from marquetry.server.comfy.users import OWNER_HEADER, owner_filter
+from marquetry.server.caller import OWNER_HEADER, owner_filter
 from marquetry.server.http.answer import encode
 from marquetry.server.http.body import read_query
 from marquetry.server.http.errors import RequestError

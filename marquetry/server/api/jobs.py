@@ -13,8 +13,8 @@ from marquetry.server.api import PREFIXES
 from marquetry.server.api.models import JobDetail, JobList, JobSummary, ProblemModel, Results, State, Submit, ValidationResult
 from marquetry.server.api.results import results
 from marquetry.server.api.views import detail, links, summary
+from marquetry.server.caller import OWNER_HEADER, job_owner, owner_filter
 from marquetry.server.comfy.entries import SECRETS
-from marquetry.server.comfy.users import OWNER_HEADER, job_owner, owner_filter
 from marquetry.server.http.answer import json_answer
 from marquetry.server.http.body import check, read_object, read_query
 from marquetry.server.http.errors import NotFound, RequestError, ValidationFailed

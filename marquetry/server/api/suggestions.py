@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field
 
 from marquetry.server.api import PREFIXES
 from marquetry.server.api.results import made
-from marquetry.server.comfy.users import OWNER_HEADER, owner_filter
+from marquetry.server.caller import OWNER_HEADER, owner_filter
 from marquetry.server.http.answer import json_answer
 from marquetry.server.http.body import read_query
 from marquetry.server.http.routes import Answer, RouteTable

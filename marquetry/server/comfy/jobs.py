@@ -7,9 +7,9 @@ from typing import Any, Literal
 from aiohttp import web
 from pydantic import BaseModel, Field
 
+from marquetry.server.caller import owner_filter
 from marquetry.server.comfy import PREFIXES
 from marquetry.server.comfy.entries import STATES, summary, whole, workflow_id
-from marquetry.server.comfy.users import owner_filter
 from marquetry.server.http.answer import json_answer
 from marquetry.server.http.body import read_model, read_query
 from marquetry.server.http.errors import NotFound, RequestError

@@ -9,10 +9,10 @@ from aiohttp import web
 from pydantic import BaseModel, Field
 
 from marquetry.engine.errors import GraphError
+from marquetry.server.caller import OWNER_HEADER, job_owner
 from marquetry.server.comfy import PREFIXES
 from marquetry.server.comfy.entries import SECRETS
 from marquetry.server.comfy.problems import PromptRefused, invalid, node_errors, refused
-from marquetry.server.comfy.users import OWNER_HEADER, job_owner
 from marquetry.server.http.answer import json_answer
 from marquetry.server.http.body import parse_json, read_bytes
 from marquetry.server.http.errors import InvalidJson, TooLarge, status_of

@@ -8,8 +8,8 @@ from typing import Any
 from aiohttp import web
 from pydantic import BaseModel, Field
 
+from marquetry.server.caller import OWNER_HEADER, owner_of
 from marquetry.server.comfy import PREFIXES
-from marquetry.server.comfy.users import OWNER_HEADER, owner_of
 from marquetry.server.http.answer import empty, json_answer
 from marquetry.server.http.body import read_bytes, read_query
 from marquetry.server.http.files import file_answer

@@ -8,6 +8,7 @@ from typing import Any
 from aiohttp import web
 from pydantic import BaseModel
 
+from marquetry.server.caller import OWNER_HEADER, owner_of
 from marquetry.server.comfy import PREFIXES
 from marquetry.server.http.answer import empty, json_answer
 from marquetry.server.http.body import read_json, read_model, read_object
@@ -16,7 +17,6 @@ from marquetry.server.http.routes import Answer, RouteTable
 from marquetry.server.keys import PEOPLE
 
 routes = RouteTable("ComfyUI: users", PREFIXES)
-OWNER_HEADER = {"comfy-user": "id of the user, where several share the server"}
 
 
 class NewUser(BaseModel):
@@ -27,11 +27,6 @@ class Users(BaseModel):
     storage: str
     migrated: bool | None = None
     users: dict[str, str] | None = None
-
-
-def owner_of(request: web.Request) -> str:
-    """The id of who calls. Raises UnknownPerson."""
-    return request.app[PEOPLE].owner(request.headers.get("comfy-user"))
 
 
 @routes.get("/users", "Users", answers={200: Answer("where settings are kept, and who there is", Users)})
@@ -77,13 +72,3 @@ async def change_setting(request: web.Request) -> web.Response:
     owner, value = owner_of(request), await read_json(request)
     await asyncio.to_thread(request.app[PEOPLE].change_settings, owner, {request.match_info["id"]: value})
     return empty()
-
-
-def job_owner(request: web.Request) -> str:
-    """Whose a new job is: nobody's in particular on a server with one user."""
-    return owner_of(request) if request.app[PEOPLE].several else ""
-
-
-def owner_filter(request: web.Request) -> str | None:
-    """Whose jobs the caller may see and touch: everybody's on a server with one user."""
-    return owner_of(request) if request.app[PEOPLE].several else None

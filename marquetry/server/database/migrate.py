@@ -10,7 +10,8 @@ from marquetry.server.database.errors import NewerDatabase
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-HEAD = "0001"
+MIGRATIONS = Path(__file__).parent / "migrations"
+HEAD = max(path.name[:4] for path in (MIGRATIONS / "versions").glob("[0-9]*.py"))
 LOCK = 0x6D617271  # any number that nobody else takes
 
 
@@ -30,7 +31,7 @@ def migrate(connection: Connection) -> None:
     from alembic.util import CommandError
 
     config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    config.set_main_option("script_location", str(MIGRATIONS))
     config.attributes["connection"] = connection
     try:
         command.upgrade(config, "head")

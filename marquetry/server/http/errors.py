@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from marquetry.engine.errors import EngineError
+from marquetry.marketplace.errors import MarketError
 from marquetry.server.errors import ServerError
 
 
@@ -84,6 +85,8 @@ STATUS_OF_CODE: Mapping[str, int] = {
     "unsafe_path": 400,
     "invalid_picture": 400,
     "unknown_user": 401,
+    "unauthenticated": 401,
+    "payment_required": 402,
     "forbidden": 403,
     "forbidden_origin": 403,
     "not_found": 404,
@@ -91,19 +94,26 @@ STATUS_OF_CODE: Mapping[str, int] = {
     "model_not_found": 404,
     "method_not_allowed": 405,
     "already_exists": 409,
+    "conflict": 409,
     "idempotency_conflict": 409,
     "job_not_finished": 409,
     "too_large": 413,
     "unsupported_content": 415,
     "invalid_model_file": 422,
     "queue_full": 429,
+    "rate_limited": 429,
     "too_many_sockets": 429,
     "server_error": 500,
     "not_ready": 503,
+    "not_configured": 503,
     "worker_unavailable": 503,
 }
 
 
-def status_of(error: EngineError | ServerError) -> int:
-    """The HTTP status of an error; 500 for codes that no request can cause."""
-    return STATUS_OF_CODE.get(error.code, 500)
+def status_of(error: EngineError | ServerError | MarketError) -> int:
+    """The HTTP status of an error: of its own code or, where the table lacks that, of the kind it derives from; else 500."""
+    for kind in type(error).__mro__:
+        status = STATUS_OF_CODE.get(kind.__dict__.get("code", ""))
+        if status is not None:
+            return status
+    return 500

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from aiohttp import hdrs, web
 
 from marquetry.engine.errors import EngineError
+from marquetry.marketplace.errors import MarketError
 from marquetry.server.errors import ServerError
 from marquetry.server.http.answer import error_answer
 from marquetry.server.http.errors import status_of
@@ -65,7 +66,7 @@ class Gate:
                 response = web.Response(status=204)
             else:
                 response = await handler(request)
-        except (ServerError, EngineError) as error:
+        except (ServerError, EngineError, MarketError) as error:
             response = error_answer(error.code, error.message, status_of(error), error.details)
         except web.HTTPException as error:
             response = _told(request, error)

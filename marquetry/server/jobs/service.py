@@ -50,7 +50,7 @@ class JobService:
     ) -> None:
         self.feed = Feed()
         self.workers = list(workers)
-        self._database = database
+        self.database = database
         self._crew = Crew(workers, concurrent_jobs, quick_jobs)
         self._dispatcher = Dispatcher(database, self._crew, self.feed, own_holder(), lease_s)
         self._queued_per_client = queued_per_client
@@ -60,12 +60,12 @@ class JobService:
 
     async def start(self) -> None:
         """Take back the leases of dead servers, start the workers, and go on with what waits. Workers become ready later."""
-        holders = await self._database.read(running_holders)
+        holders = await self.database.read(running_holders)
         dead = tuple(holder for holder in holders if is_dead(holder))
         loss = Loss(now_ms(), "the server stopped while it ran", record_of_loss, holders=dead, expired=True)
-        await self._database.write(lose_leases, loss)
-        self._number = await self._database.read(archive.highest_number)
-        self._dispatcher.waiting, _ = await self._database.read(archive.count_remaining)
+        await self.database.write(lose_leases, loss)
+        self._number = await self.database.read(archive.highest_number)
+        self._dispatcher.waiting, _ = await self.database.read(archive.count_remaining)
         for worker in self.workers:
             await worker.start(self._dispatcher.listener(worker))
         self._beating = asyncio.create_task(self._beat())
@@ -104,7 +104,7 @@ class JobService:
 
     async def find(self, job_id: str, owner: str | None = None) -> Job | None:
         """The job of that id as it is now; another owner's is not found."""
-        job = await self._database.read(archive.find_job, job_id, owner)
+        job = await self.database.read(archive.find_job, job_id, owner)
         return None if job is None else self._now(job)
 
     async def jobs(
@@ -117,17 +117,17 @@ class JobService:
         newest_first: bool = True,
     ) -> tuple[list[Job], int]:
         """A page of jobs by arrival, and how many there are in all."""
-        found, total = await self._database.read(archive.list_jobs, owner, states, limit, offset, newest_first)
+        found, total = await self.database.read(archive.list_jobs, owner, states, limit, offset, newest_first)
         return [self._now(job) for job in found], total
 
     async def history(self, max_items: int | None = None, offset: int | None = None, owner: str | None = None) -> list[Job]:
         """Jobs that ran and ended, oldest first. `offset` counts from the oldest; without one, `max_items` gives the newest."""
-        return await self._database.read(archive.past_jobs, max_items, offset, owner)
+        return await self.database.read(archive.past_jobs, max_items, offset, owner)
 
     async def queue(self, owner: str | None = None) -> tuple[list[Job], list[Job]]:
         """What runs, and what waits."""
-        running = await self._database.read(archive.running_jobs, owner)
-        waiting = await self._database.read(archive.waiting_jobs, owner)
+        running = await self.database.read(archive.running_jobs, owner)
+        waiting = await self.database.read(archive.waiting_jobs, owner)
         return [self._now(job) for job in running], waiting
 
     def view(self, job_id: str) -> JobView | None:
@@ -149,23 +149,23 @@ class JobService:
 
     async def interrupt(self, owner: str | None = None, job_id: str | None = None) -> list[str]:
         """Stop what runs: all jobs, or the one of that id if it runs. Gives the ids."""
-        running = [job.id for job in await self._database.read(archive.running_jobs, owner) if job_id in (None, job.id)]
+        running = [job.id for job in await self.database.read(archive.running_jobs, owner) if job_id in (None, job.id)]
         for id in running:
             await self._cancel(id, owner)
         return running
 
     async def clear_pending(self, owner: str | None = None, ids: Sequence[str] | None = None) -> int:
         """Cancel what waits: all of it, or those of `ids` that do. Running jobs are left alone. Gives how many."""
-        waiting = await self._database.read(archive.waiting_ids, owner, ids)
+        waiting = await self.database.read(archive.waiting_ids, owner, ids)
         return sum(await asyncio.gather(*(self._cancel(id, owner, running=False) for id in waiting)))
 
     async def delete(self, ids: Sequence[str], owner: str | None = None) -> int:
         """Forget these finished jobs; others are left alone. Gives how many."""
-        return await self._database.write(remove_finished, Removal(tuple(ids), owner))
+        return await self.database.write(remove_finished, Removal(tuple(ids), owner))
 
     async def clear_history(self, owner: str | None = None) -> int:
         """Forget all finished jobs. Gives how many."""
-        return await self._database.write(remove_finished, Removal(None, owner))
+        return await self.database.write(remove_finished, Removal(None, owner))
 
     async def wait(self, job_id: str, timeout_s: float) -> Job:
         """The job once it has ended. Raises JobTimeout, also when there is no such job."""
@@ -251,7 +251,7 @@ class JobService:
     async def _cancel(self, job_id: str, owner: str | None, *, running: bool = True) -> bool:
         time_ms = now_ms()
         _, record = ended(job_id, JobState.CANCELLED, "cancelled", "the job was cancelled before it began", time_ms)
-        cancelled = await self._database.write(cancel_jobs, Cancel(job_id, time_ms, record, owner, running))
+        cancelled = await self.database.write(cancel_jobs, Cancel(job_id, time_ms, record, owner, running))
         if cancelled.ended:
             self._dispatcher.cancelled(job_id, cancelled.owner, cancelled.client_id, time_ms)
         elif cancelled.requested:
@@ -264,7 +264,7 @@ class JobService:
             try:
                 await self._dispatcher.beat()
                 changes = self._dispatcher.changes
-                waiting, _ = await self._database.read(archive.count_remaining)
+                waiting, _ = await self.database.read(archive.count_remaining)
                 if changes == self._dispatcher.changes:
                     self._dispatcher.waiting = waiting
                 self._dispatcher.offer()

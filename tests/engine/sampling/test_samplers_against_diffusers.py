@@ -185,3 +185,35 @@ def test_ddpm_agrees_with_diffusers_on_the_same_noise() -> None:
         eps = noise_seen(scaled * (1 + levels[index] ** 2) ** 0.5, levels[index])
         scaled = scheduler.step(eps, time, scaled, generator=generator).prev_sample
     torch.testing.assert_close(sample("ddpm", x, levels, toy_denoiser, seed=SEED), scaled, atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize("spacing", SPACINGS)
+def test_dpmpp_3m_sde_without_noise_agrees_with_diffusers_third_order(spacing: dict[str, Any]) -> None:
+    scheduler = SCHEDULERS.DPMSolverMultistepScheduler(
+        **BETAS, **spacing, solver_order=3, final_sigmas_type="zero", lower_order_final=False, euler_at_final=True
+    )
+    scheduler.set_timesteps(12)
+    levels = levels_of(scheduler)
+    x = start(levels[0])
+    expected = run_variance_preserving(scheduler, x, levels)
+    torch.testing.assert_close(sample("dpmpp_3m_sde", x, levels, toy_denoiser, eta=0.0), expected, atol=1e-4, rtol=0)  # diffusers counts in float32
+
+
+@pytest.mark.parametrize("tau", [0.0, 1.0])
+@pytest.mark.parametrize("spacing", SPACINGS)
+def test_sa_solver_agrees_with_diffusers_on_the_same_noise(monkeypatch: pytest.MonkeyPatch, spacing: dict[str, Any], tau: float) -> None:
+    scheduler = SCHEDULERS.SASolverScheduler(
+        **BETAS, **spacing, predictor_order=3, corrector_order=4, lower_order_final=False, tau_func=lambda time: tau
+    )
+    scheduler.set_timesteps(12)
+    levels = levels_of(scheduler)
+    if levels[-1] == levels[-2]:  # with Karras' levels diffusers ends on the lowest twice
+        scheduler.sigmas = scheduler.sigmas[:-1]
+        scheduler.timesteps = scheduler.timesteps[:-1]
+        levels = levels[:-1]
+    x = start(levels[0])
+    noise = NoiseSource(SEED, x)
+    monkeypatch.setattr("diffusers.schedulers.scheduling_sasolver.randn_tensor", lambda shape, **options: noise.draw())
+    expected = run_variance_preserving(scheduler, x, levels) * (1 + levels[-1] ** 2) ** 0.5
+    made = sample("sa_solver", x, levels, toy_denoiser, seed=SEED, tau_func=lambda sigma: tau, simple_order_2=True)
+    torch.testing.assert_close(made, expected, atol=5e-5, rtol=0)

@@ -1,0 +1,1 @@
+"""Groups of settings, one file each; `server.settings` holds them under their names."""

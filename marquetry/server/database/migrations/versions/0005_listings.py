@@ -1,0 +1,10 @@
+"""Listings, versions, reviews and what belongs to them."""
+
+revision = "0005"
+down_revision = "0004"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    pass
