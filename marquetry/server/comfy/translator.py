@@ -15,7 +15,7 @@ import orjson
 from marquetry.engine import events
 from marquetry.server.comfy import messages
 from marquetry.server.comfy.turns import Turns
-from marquetry.server.jobs.message import FeedEvent, FeedMessage, Gap, PackMessage, QueueChanged
+from marquetry.server.jobs.message import FeedEvent, FeedMessage, Gap, JobLeased, JobRequeued, PackMessage, QueueChanged
 
 Frame: TypeAlias = str | bytes
 PERIOD_S = 1 / 30
@@ -118,6 +118,11 @@ class Translator:
         event = message.event
         if isinstance(event, Gap):
             self._turns.release(frames)
+        elif isinstance(event, JobLeased):
+            if not self.deltas_only:
+                self._turns.begin(event.job_id)
+        elif isinstance(event, JobRequeued):
+            self._turns.leave(event.job_id, frames)
         elif not isinstance(event, events.Event):
             self._translate_event(event, frames)
         else:

@@ -1,4 +1,4 @@
-"""Turns: a client is told of its jobs one after the other, in the order in which they began, also where they run side by side.
+"""Turns: a client is told of its jobs one after the other, in the order in which the queue gave them out, also where they run side by side.
 
 Scripts queue several prompts, then follow each to its end: what is told of a later one before that end would be lost on them.
 """
@@ -39,6 +39,14 @@ class Turns(Generic[Frame]):
             self._over.remove(self._order.pop(0))
             if self._order:
                 frames += self._held.pop(self._order[0], [])
+
+    def leave(self, job_id: str, frames: list[Frame]) -> None:
+        """The job went back to the queue: it takes a new place when it is given out again, and what was held of this try is not told."""
+        if self.is_held(job_id):
+            self._order.remove(job_id)
+            self._held.pop(job_id, None)
+        else:
+            self.end(job_id, frames)
 
     def release(self, frames: list[Frame]) -> None:
         """Hold nothing back any more: it is not known which jobs are over."""

@@ -23,7 +23,7 @@ from marquetry.server.jobs.job import JobState
 from marquetry.server.jobs.lease import Heartbeat, Held, Leased, LeaseRequest, Loss, Lost, lease_jobs, lose_leases, renew_leases
 from marquetry.server.jobs.live import Live, ended, now_ms
 from marquetry.server.jobs.loss import end_of_loss, record_of_loss
-from marquetry.server.jobs.message import JobQueued, JobRequeued, PackMessage, QueueChanged
+from marquetry.server.jobs.message import JobLeased, JobQueued, JobRequeued, PackMessage, QueueChanged
 from marquetry.server.jobs.queue import Finish, Inserted, NewJob, finish_jobs, insert_jobs
 from marquetry.server.jobs.workers.worker import Worker, WorkerListener
 
@@ -120,6 +120,7 @@ class Dispatcher:
         self.live[leased.id] = live
         self._idle.clear()
         self._crew.begin(live)
+        self._feed.publish(JobLeased(job_id=leased.id, time_ms=now_ms()), owner=leased.owner, client_id=leased.client_id)
         worker.run(live.task(), graph)
 
     # How jobs end

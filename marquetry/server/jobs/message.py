@@ -13,6 +13,10 @@ class JobQueued(Event, frozen=True, tag=True, kw_only=True, gc=False):
     """The job stands in the queue, durably."""
 
 
+class JobLeased(Event, frozen=True, tag=True, kw_only=True, gc=False):
+    """The job was given to a worker. Jobs come in the order of the queue here; which of those that run side by side starts first is chance."""
+
+
 class JobRequeued(Event, frozen=True, tag=True, kw_only=True, gc=False):
     """The job's worker was lost; it waits for its next attempt."""
 
@@ -38,7 +42,7 @@ class Gap(msgspec.Struct, frozen=True, tag=True, kw_only=True, gc=False):
     """Messages are missing here: read the state of your jobs anew, then go on."""
 
 
-FeedEvent: TypeAlias = AnyEvent | JobQueued | JobRequeued | QueueChanged | PackMessage | Gap
+FeedEvent: TypeAlias = AnyEvent | JobQueued | JobLeased | JobRequeued | QueueChanged | PackMessage | Gap
 
 
 class FeedMessage:
