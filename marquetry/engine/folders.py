@@ -6,7 +6,9 @@ import os
 import re
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, field
+from hashlib import sha256
 from pathlib import Path
 
 from marquetry.engine.errors import ModelNotFound, UnsafePath
@@ -42,6 +44,9 @@ SUBFOLDERS: Mapping[str, tuple[str, ...]] = {
 LEGACY_KINDS: Mapping[str, str] = {"unet": "diffusion_models", "clip": "text_encoders"}
 DATA_FOLDERS = frozenset({"input", "output", "temp"})
 MAX_FILES_PER_KIND = 200_000
+MAX_OWNERS_KEPT = 4096
+OWNERS = ".owners"  # below input, output and temp
+SOUND_OWNER = re.compile(r"[A-Za-z0-9_-]{1,100}")
 ANNOTATION = re.compile(r"^(?P<name>.*?) ?\[(?P<kind>input|output|temp)\]$", re.DOTALL)
 
 
@@ -57,6 +62,7 @@ class Folders:
     models: Path = field(default=Path())
     kinds: dict[str, tuple[list[Path], set[str]]] = field(default_factory=dict)
     custom_nodes: list[Path] = field(default_factory=list)
+    apart: bool = False  # whether each owner has an input, output and temp folder of their own
 
     def __post_init__(self) -> None:
         self.data = self.data.absolute()
@@ -68,6 +74,7 @@ class Folders:
             self.kinds.setdefault(kind, (places, set(suffixes)))
         if not self.custom_nodes:
             self.custom_nodes.append(self.data / "custom_nodes")
+        self._owned: dict[str, Folders] = {}
         self._listings: dict[str, tuple[dict[str, int], tuple[str, ...]]] = {}
         self._lock = threading.Lock()
 
@@ -78,6 +85,27 @@ class Folders:
         for places, _ in self.kinds.values():
             if self.models in places[0].parents:
                 places[0].mkdir(parents=True, exist_ok=True)
+
+    def of(self, owner: str) -> Folders:
+        """The folders as an owner sees them: where owners are kept apart, with `input`, `output` and `temp` that are theirs alone."""
+        if not self.apart or not owner:
+            return self
+        with self._lock:
+            known = self._owned.get(owner)
+            if known is None:
+                if len(self._owned) >= MAX_OWNERS_KEPT:
+                    self._owned.clear()
+                known = self._owned[owner] = self._view(owner)
+            return known
+
+    def _view(self, owner: str) -> Folders:
+        place = owner if SOUND_OWNER.fullmatch(owner) else sha256(owner.encode()).hexdigest()
+        view = copy(self)
+        view.input, view.output, view.temp = (root / OWNERS / place for root in (self.input, self.output, self.temp))
+        view.apart = False
+        for path in (view.input, view.output, view.temp):
+            path.mkdir(parents=True, exist_ok=True)
+        return view
 
     def add_model_folder(self, kind: str, path: Path, *, first: bool = False, suffixes: Iterable[str] = ()) -> None:
         """Let `kind` also be found below `path`; `first` makes it the default place for new files."""

@@ -1,0 +1,1 @@
+"""People: who they are, how they show it, and what they may do."""
