@@ -63,7 +63,9 @@ def create_app(
     application[keys.SOCKETS] = Sockets()
     application[keys.LOGS] = logs or LogBuffer()
     application[keys.STARTED_S] = time.monotonic()
-    Gate(OriginGuard(settings.cors_origin, not settings.reachable_from_elsewhere)).install(application)
+    Gate(OriginGuard(settings.cors_origin, not settings.reachable_from_elsewhere), tells_reasons=settings.in_development).install(
+        application
+    )
     application[keys.OPENAPI] = OpenApi(install(application, find_tables(api, comfy, pages)))
     application.cleanup_ctx.append(_run_jobs)
     application.cleanup_ctx.append(_tell_logs)

@@ -60,7 +60,14 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="MARQUETRY_", env_nested_delimiter="__", frozen=True, extra="forbid")
 
-    environment: Literal["development", "staging", "production"] = Field(default="development", description="profile of this installation")
+    environment: Literal["development", "staging", "production"] = Field(
+        default="production",
+        description="profile of this installation: development starts anew when sources change and tells reasons of faults to callers, and is the only one that may use mock services",
+    )
+    reload: bool | None = Field(
+        default=None, description="start anew when the program, a node pack or the configuration changes; by default in development only"
+    )
+    mock_services: bool = Field(default=False, description="use local mocks of outside services; in development only")
     data: Path = Field(default=Path("data"), description="folder with everything that is kept")
     host: str = Field(default="127.0.0.1", description="address to listen on")
     port: int = Field(default=8188, ge=0, le=65535, description="port to listen on; 0 picks a free one")
@@ -145,6 +152,24 @@ class Settings(BaseSettings):
                 f"host {self.host} can be reached from other machines and there are no accounts yet; allow it with --listen {self.host}"
             )
         return self
+
+    @model_validator(mode="after")
+    def _keep_development_apart(self) -> Settings:
+        if self.mock_services and not self.in_development:
+            raise ValueError(
+                f"mock_services answer with nothing real, so they are for environment development only, not {self.environment}"
+            )
+        return self
+
+    @property
+    def in_development(self) -> bool:
+        """Whether this is a developer's own installation."""
+        return self.environment == "development"
+
+    @property
+    def reloads(self) -> bool:
+        """Whether the server starts anew when its sources change."""
+        return self.in_development if self.reload is None else self.reload
 
     @property
     def database(self) -> str:

@@ -60,9 +60,10 @@ class Sites:
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Sites:
-        """Tokens from `HF_TOKEN` and `CIVITAI_API_TOKEN`, addresses from `HF_ENDPOINT`, as the sites' own tools read them."""
+        """Tokens from `HF_TOKEN` and `CIVITAI_API_TOKEN`, addresses from `HF_ENDPOINT` and `CIVITAI_ENDPOINT`."""
         return cls(
             huggingface_url=environment.get("HF_ENDPOINT") or HUGGINGFACE_URL,
+            civitai_url=environment.get("CIVITAI_ENDPOINT") or CIVITAI_URL,
             huggingface_token=environment.get("HF_TOKEN") or None,
             civitai_token=environment.get("CIVITAI_API_TOKEN") or None,
         )

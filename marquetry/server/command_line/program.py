@@ -10,6 +10,7 @@ from marquetry.server.command_line.bench import bench
 from marquetry.server.command_line.comfy_flags import rewritten
 from marquetry.server.command_line.config import config
 from marquetry.server.command_line.exits import EPILOG, INTERRUPTED
+from marquetry.server.command_line.mocks import mocks
 from marquetry.server.command_line.models import models
 from marquetry.server.command_line.nodes import nodes
 from marquetry.server.command_line.run import run as run_graph
@@ -27,7 +28,7 @@ program = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (serve, validate, nodes, config, bench, version):
+for command in (serve, validate, nodes, config, bench, mocks, version):
     program.command(epilog=EPILOG)(command)
 program.command("run", epilog=EPILOG)(run_graph)
 program.add_typer(models, name="models", epilog=EPILOG)

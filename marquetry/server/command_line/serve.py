@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from marquetry.server.command_line.options import Config, Data, ExtraPaths, NoPacks, settings_from
+
+if TYPE_CHECKING:
+    from marquetry.server.settings import Settings
 
 MIB = 2**20
 
@@ -49,9 +52,13 @@ def serve(
     ] = None,
     workers: Annotated[str | None, typer.Option(help="process or inline.", show_default="process")] = None,
     worker_count: Annotated[int | None, typer.Option(help="How many workers.", show_default="1")] = None,
+    environment: Annotated[str | None, typer.Option(help="Profile: development, staging or production.", show_default="production")] = None,
+    reload: Annotated[
+        bool | None, typer.Option(help="Start anew when sources or node packs change.", show_default="in development")
+    ] = None,
+    mock_services: Annotated[bool, typer.Option("--mock-services", help="Use local mocks of outside services; in development.")] = False,
 ) -> None:
     """Serve the API and the editor. Understands ComfyUI's flags; those that change nothing here are named in a warning."""
-    import gc
     import logging
 
     log = logging.getLogger("marquetry")
@@ -81,6 +88,9 @@ def serve(
         "database_url": database_url,
         "workers": workers,
         "worker_count": worker_count,
+        "environment": environment,
+        "reload": reload,
+        "mock_services": mock_services or None,
     }
     settings = settings_from(config, **given)
     ignored = context.obj.get("ignored", []) if isinstance(context.obj, dict) else []
@@ -88,6 +98,22 @@ def serve(
         log.warning("these flags of ComfyUI have no effect here: %s", " ".join(ignored))
     if settings.reachable_from_elsewhere:
         log.warning("%s can be reached from other machines, and there are no accounts: whoever reaches it may use it", settings.host)
+    from contextlib import ExitStack
+
+    from marquetry.server.command_line import development
+
+    with ExitStack() as stack:
+        if settings.reloads and not development.is_child():
+            development.watch(settings)
+            return
+        if settings.mock_services:
+            settings = stack.enter_context(development.with_mocks(settings, lambda: settings_from(config, **given)))
+        _run(settings)
+
+
+def _run(settings: Settings) -> None:
+    import gc
+
     from marquetry.engine.collector import calm
     from marquetry.server.command_line.exits import explained
 

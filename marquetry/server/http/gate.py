@@ -38,10 +38,11 @@ SECURITY_HEADERS: Mapping[str, str] = {
 
 
 class Gate:
-    """The one middleware of the server, and the headers that every answer carries."""
+    """The one middleware of the server, and the headers that every answer carries. `tells_reasons`: callers are told why something broke."""
 
-    def __init__(self, guard: OriginGuard) -> None:
+    def __init__(self, guard: OriginGuard, *, tells_reasons: bool = False) -> None:
         self.guard = guard
+        self._tells_reasons = tells_reasons
         self._headers = {**SECURITY_HEADERS, **guard.headers()}
 
     def install(self, application: web.Application) -> None:
@@ -72,14 +73,13 @@ class Gate:
             response = _told(request, error)
         except ConnectionResetError:
             raise
-        except Exception:
+        except Exception as error:
             logger.exception("a request failed", extra={"request_id": request_id, "path": request.path})
-            response = error_answer(
-                "internal_error",
-                "something is wrong in the server; its log has the reason under this request id",
-                500,
-                {"request_id": request_id},
-            )
+            message = "something is wrong in the server; its log has the reason under this request id"
+            details = {"request_id": request_id}
+            if self._tells_reasons:
+                details["reason"] = f"{type(error).__name__}: {error}"
+            response = error_answer("internal_error", message, 500, details)
         if logger.isEnabledFor(logging.INFO):
             _log(request, response, request_id, started)
         return response
