@@ -76,7 +76,8 @@ async def test_results_name_their_files_and_how_they_were_made(peer: Peer) -> No
     file = results["files"][0]
     assert (file["name"], file["media_type"], file["width"], file["height"]) == ("red_7.png", "image/png", 16, 8)
     assert len(await peer.send("GET", file["url"])) == file["size_bytes"]
-    assert results["made"]["seeds"] == [7] and results["made"]["duration_s"] >= 0
+    assert results["made"]["seeds"] == [7] and results["made"]["duration_s"] >= 0 and results["made"]["compute_s"] >= 0
+    assert (file["aspect"], results["made"]["quality"], results["made"]["cost_microcredits"]) == ("2:1", "standard", 0)
     listed = await peer.json("GET", "/api/v1/jobs?state=completed&limit=1")
     assert (listed["total"], listed["jobs"][0]["preview"]["name"]) == (1, "red_7.png")
 

@@ -57,6 +57,7 @@ class File(BaseModel):
     size_bytes: int | None = Field(default=None, description="nothing when the file is gone")
     width: int | None = None
     height: int | None = None
+    aspect: str | None = Field(default=None, description="width to height in lowest terms, e.g. 3:2")
 
 
 class NodeStatus(BaseModel):
@@ -140,6 +141,9 @@ class Made(BaseModel):
     sampler: str | None = None
     scheduler: str | None = None
     duration_s: float | None = Field(default=None, description="from the job's start to its end")
+    compute_s: float = Field(description="what its nodes took together; what was known already took nothing")
+    quality: str = Field(description="what was asked for as `extra.quality`, else standard")
+    cost_microcredits: int = Field(default=0, description="what was charged; 0 where nothing has a price")
     engine_version: str
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from marquetry.server.jobs.job import Job
 MODEL_INPUTS = frozenset({"ckpt_name", "unet_name", "vae_name", "lora_name", "clip_name", "clip_name1", "clip_name2", "control_net_name"})
 SEED_INPUTS = frozenset({"seed", "noise_seed"})
 MAX_PROMPT_CHARACTERS = 2_000
+QUALITIES = ("standard", "high", "ultra")
 SCALARS: Mapping[str, tuple[str, type | tuple[type, ...]]] = {
     "steps": ("steps", int),
     "guidance": ("cfg", (int, float)),
@@ -56,7 +58,15 @@ def measured(file: File, folders: Folders) -> File:
     except (UnsafePath, OSError):
         return file
     width, height = _dimensions(path) if file.media_type.startswith("image/") else (None, None)
-    return file.model_copy(update={"size_bytes": size, "width": width, "height": height})
+    return file.model_copy(update={"size_bytes": size, "width": width, "height": height, "aspect": aspect_of(width, height)})
+
+
+def aspect_of(width: int | None, height: int | None) -> str | None:
+    """The sides' ratio in lowest terms, "3:2"."""
+    if not width or not height:
+        return None
+    shared = math.gcd(width, height)
+    return f"{width // shared}:{height // shared}"
 
 
 def made(job: Job) -> Made:
@@ -79,7 +89,22 @@ def made(job: Job) -> Made:
             if field not in scalars and isinstance(inputs.get(name), kind):
                 scalars[field] = inputs[name]
     duration_s = None if job.started_ms is None or job.finished_ms is None else (job.finished_ms - job.started_ms) / 1000
-    return Made(models=list(models), seeds=list(seeds), prompts=list(prompts), duration_s=duration_s, engine_version=__version__, **scalars)
+    return Made(
+        models=list(models),
+        seeds=list(seeds),
+        prompts=list(prompts),
+        duration_s=duration_s,
+        compute_s=round(sum(node.duration_s for node in job.nodes.values() if not node.cached), 3),
+        quality=quality_of(job),
+        engine_version=__version__,
+        **scalars,
+    )
+
+
+def quality_of(job: Job) -> str:
+    """What was asked for with the job; a price book may ask more for more."""
+    asked = orjson.loads(job.extra).get("quality")
+    return asked if asked in QUALITIES else QUALITIES[0]
 
 
 def _file(value: Mapping[str, Any], kind: str, node_id: str) -> File:
