@@ -58,10 +58,13 @@ def studio(tmp_path_factory: pytest.TempPathFactory) -> Studio:
     return Studio(tmp_path_factory.mktemp("studio"))
 
 
+@pytest.mark.parametrize(("scheduler", "steps"), [("karras", 16), ("normal", 30)])
 @pytest.mark.parametrize("sampler_name", SAMPLER_NAMES)
-def test_every_sampler_paints_what_is_asked(studio: Studio, sampler_name: str) -> None:
-    # karras: methods of high order are lost in the first steps of "normal", which are far apart, unless there are some thirty of them
-    assert check(studio.picture(studio.latent(sampler_name=sampler_name, scheduler="karras"))).content == ASKED
+def test_every_sampler_paints_what_is_asked(studio: Studio, sampler_name: str, scheduler: str, steps: int) -> None:
+    # With "normal" and 20 steps or fewer, dpmpp_3m_sde, ipndm and sa_solver overshoot on its last, tenfold step. So do diffusers' and
+    # plain ones: see tests/engine/sampling/test_samplers_against_diffusers.py
+    made = studio.latent(sampler_name=sampler_name, scheduler=scheduler, steps=steps)
+    assert check(studio.picture(made)).content == ASKED
 
 
 @pytest.mark.parametrize("scheduler", SCHEDULE_NAMES)
