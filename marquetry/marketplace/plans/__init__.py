@@ -1,0 +1,1 @@
+"""Plans: what a subscription costs, grants and allows; who has which."""
