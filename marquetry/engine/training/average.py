@@ -1,10 +1,12 @@
 """The running average of a network's weights, which samples better than the weights themselves."""
 
-from collections.abc import Iterator
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 
 class WeightAverage:
@@ -23,6 +25,11 @@ class WeightAverage:
         live = dict(networks.named_parameters())
         names = [name for name in self.weights if live[name].requires_grad]
         torch._foreach_lerp_([self.weights[name] for name in names], [live[name] for name in names], 1.0 - decay)
+
+    def load(self, weights: Mapping[str, Tensor], updates: int) -> None:
+        """Takes over a saved average, wherever it was made."""
+        self.weights = {name: weights[name].to(own.device) for name, own in self.weights.items()}
+        self.updates = updates
 
     @contextmanager
     def applied(self, networks: nn.Module) -> Iterator[None]:

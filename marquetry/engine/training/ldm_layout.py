@@ -28,8 +28,9 @@ class Place:
 
 def places(sizes: NetworkSizes, states: States) -> dict[str, Place]:
     """Name in the file to place in the networks, for every tensor of the networks."""
-    levels = len(sizes.unet_channels)
-    unet = UNetSizes(4, 4, sizes.unet_channels, sizes.unet_layers, (True,) * levels, sizes.text_width, linear_projection=False)
+    unet = UNetSizes(
+        sizes.unet_inputs, 4, sizes.unet_channels, sizes.unet_layers, sizes.attention(), sizes.text_width, linear_projection=False
+    )
     autoencoder = AutoencoderSizes(3, 4, sizes.autoencoder_channels, sizes.autoencoder_layers)
     found: dict[str, Place] = {}
     for target, source in unet_modules(unet):

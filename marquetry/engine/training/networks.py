@@ -34,18 +34,19 @@ def build_autoencoder(sizes: NetworkSizes) -> Network:
 
 
 def build_unet(sizes: NetworkSizes) -> Network:
-    """The noise predictor, with cross-attention on every level and in the middle."""
-    levels = len(sizes.unet_channels)
+    """The noise predictor, with cross-attention on the levels that the sizes name, and in the middle."""
+    attention = sizes.attention()
     unet: Network = UNet2DConditionModel
     return unet(
+        in_channels=sizes.unet_inputs,
         sample_size=sizes.resolution // PIXELS_PER_LATENT,
         block_out_channels=sizes.unet_channels,
         layers_per_block=sizes.unet_layers,
         cross_attention_dim=sizes.text_width,
         attention_head_dim=8,
         norm_num_groups=32,
-        down_block_types=("CrossAttnDownBlock2D",) * levels,
-        up_block_types=("CrossAttnUpBlock2D",) * levels,
+        down_block_types=tuple("CrossAttnDownBlock2D" if has else "DownBlock2D" for has in attention),
+        up_block_types=tuple("CrossAttnUpBlock2D" if has else "UpBlock2D" for has in reversed(attention)),
     )
 
 

@@ -1,5 +1,7 @@
 """The whole training: autoencoder, latents, text encoder with UNet, and the finished file. Resumes where it stopped."""
 
+from __future__ import annotations
+
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -9,14 +11,15 @@ import torch
 from torch import Tensor
 
 from marquetry.engine.training.autoencoder import AutoencoderStage, encode_all, normalise_latents, peak_signal_to_noise
+from marquetry.engine.training.compute import Compute
 from marquetry.engine.training.diffusion import DiffusionStage
 from marquetry.engine.training.examples import Examples
+from marquetry.engine.training.loop import Loop, Moment
 from marquetry.engine.training.networks import build_autoencoder
 from marquetry.engine.training.recipe import Recipe
 from marquetry.engine.training.single_file import write_model
 from marquetry.engine.training.stage import Stage
 
-SAVE_INTERVAL_S = 60.0
 REPORT_STEPS = 20
 PROBE_STEPS = 10
 AUTOENCODER_END = 0.4
@@ -55,18 +58,13 @@ class Workshop:
             stage.load(path)
         elif self.minutes is not None:
             stage.steps = steps_within(stage, self.minutes * 60.0 * (end - begin))
-        saved = time.monotonic()
-        mean = 0.0
-        while stage.step < stage.steps:
-            loss = stage.advance()
-            mean = loss if mean == 0.0 else mean + 0.02 * (loss - mean)
-            if stage.step % REPORT_STEPS == 0:
-                done = begin + (end - begin) * stage.step / stage.steps
-                self.report(f"{name}: step {stage.step} of {stage.steps}, loss {mean:.4f}", done)
-            if time.monotonic() - saved > SAVE_INTERVAL_S:
-                stage.save(path)
-                saved = time.monotonic()
-        stage.save(path)
+
+        def tell(moment: Moment) -> None:
+            if moment.step % REPORT_STEPS == 0:
+                done = begin + (end - begin) * moment.step / moment.steps
+                self.report(f"{name}: {moment.text()}", done)
+
+        Loop(stage, path, resume=False, listener=tell).run()
 
 
 def steps_within(stage: Stage, seconds: float) -> int:
@@ -79,13 +77,23 @@ def steps_within(stage: Stage, seconds: float) -> int:
     return max(stage.step, min(stage.recipe.steps, int(seconds / pace)))
 
 
-def train(examples: Examples, recipe: Recipe, out: Path, workshop: Workshop, seed: int, facts: Mapping[str, str]) -> None:
-    """Trains from nothing and writes the single file `out`. The same seed and recipe give the same file."""
+def train(
+    examples: Examples,
+    recipe: Recipe,
+    out: Path,
+    workshop: Workshop,
+    seed: int,
+    facts: Mapping[str, str],
+    device: torch.device | None = None,
+) -> None:
+    """Trains from nothing and writes the single file `out`. The same seed and recipe give the same file on the same kind of machine."""
+    place = device or torch.device("cpu")
     torch.manual_seed(seed)
     workshop.folder.mkdir(parents=True, exist_ok=True)
     workshop.report("drawing the examples", 0.0)
     pictures = torch.from_numpy(examples.pictures())
-    autoencoder = AutoencoderStage(build_autoencoder(recipe.networks), pictures, recipe.autoencoder, seed)
+    first = Compute(place, recipe.autoencoder.precision or "bfloat16")
+    autoencoder = AutoencoderStage(build_autoencoder(recipe.networks), pictures, recipe.autoencoder, seed, first, recipe.autoencoder_crop)
     workshop.finish(autoencoder, "autoencoder", 0.0, AUTOENCODER_END)
     autoencoder.average.copy_to(autoencoder.autoencoder)
     normalise_latents(autoencoder.autoencoder, pictures[:2048])
@@ -93,16 +101,24 @@ def train(examples: Examples, recipe: Recipe, out: Path, workshop: Workshop, see
     workshop.report(f"autoencoder: {quality:.1f} dB", AUTOENCODER_END)
     latents = workshop.remembered("latents", lambda: encode_all(autoencoder.autoencoder, pictures))
     torch.manual_seed(seed + 1)
-    diffusion = DiffusionStage(latents, examples, recipe, seed + 1)
+    diffusion = DiffusionStage(latents, examples, recipe, seed + 1, Compute(place, recipe.diffusion.precision or "float32"))
     workshop.finish(diffusion, "diffusion", DIFFUSION_BEGIN, 1.0)
     diffusion.average.copy_to(diffusion.networks)
-    write_model(out, recipe.networks, states_of(autoencoder, diffusion), dict(facts) | {"marquetry.autoencoder_db": f"{quality:.1f}"})
+    said = dict(facts) | {"marquetry.autoencoder_db": f"{quality:.1f}"}
+    if recipe.prediction == "v_prediction":
+        said["modelspec.prediction_type"] = "v"
+    write_model(out, recipe.networks, states_of(autoencoder, diffusion), said)
     workshop.report(f"wrote {out}", 1.0)
 
 
 def states_of(autoencoder: AutoencoderStage, diffusion: DiffusionStage) -> dict[str, dict[str, Tensor]]:
     """The finished networks' weights, with the table of words spread out over CLIP's vocabulary."""
-    text = {name: weight.detach() for name, weight in diffusion.text_encoder.state_dict().items()}
+    text = {name: weight.detach().cpu() for name, weight in diffusion.text_encoder.state_dict().items()}
     table = next(name for name in text if name.endswith("token_embedding.weight"))
     text[table] = diffusion.lexicon.spread(text[table])
-    return {"unet": diffusion.unet.state_dict(), "autoencoder": autoencoder.autoencoder.state_dict(), "text": text}
+    unet, pictures = diffusion.unet.state_dict(), autoencoder.autoencoder.state_dict()
+    return {
+        "unet": {name: weight.cpu() for name, weight in unet.items()},
+        "autoencoder": {name: weight.cpu() for name, weight in pictures.items()},
+        "text": text,
+    }

@@ -10,6 +10,7 @@ from torch import Tensor
 from marquetry.engine.training.autoencoder import AutoencoderStage, as_input, encode_all, normalise_latents
 from marquetry.engine.training.diffusion import DiffusionStage
 from marquetry.engine.training.networks import build_autoencoder
+from marquetry.engine.training.recipe import Recipe
 from marquetry.engine.training.stage import Stage
 from marquetry.engine.training.trainer import Workshop, train
 from tests.engine.training.tiny import RECIPE, SIZES, TinyExamples
@@ -24,10 +25,10 @@ def autoencoder_stage() -> Stage:
     return AutoencoderStage(build_autoencoder(SIZES), pictures(), RECIPE.autoencoder, seed=5)
 
 
-def diffusion_stage() -> Stage:
+def diffusion_stage(recipe: Recipe = RECIPE) -> Stage:
     torch.manual_seed(0)
     latents = torch.randn(8, 4, 2, 2, generator=torch.Generator().manual_seed(1))
-    return DiffusionStage(latents, TinyExamples(), RECIPE, seed=5)
+    return DiffusionStage(latents, TinyExamples(), recipe, seed=5)
 
 
 def run(out: Path, folder: Path, *, resume: bool = False, seed: int = 0) -> bytes:
