@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -13,6 +14,8 @@ import pytest
 from sqlalchemy import Connection, insert, select, text, update
 from sqlalchemy.exc import DBAPIError
 
+import marquetry.marketplace
+from marquetry.marketplace.schema import metadata as market
 from marquetry.server.database.connect import make_engine
 from marquetry.server.database.database import Database
 from marquetry.server.database.errors import DatabaseClosed, NewerDatabase, UnknownDatabase
@@ -57,9 +60,13 @@ async def test_the_tables_are_those_of_the_migrations(url: str) -> None:
     from alembic.migration import MigrationContext
     from alembic.script import ScriptDirectory
 
+    for room in Path(marquetry.marketplace.__path__[0]).glob("*/*.py"):
+        if room.stem in ("tables", "indexes"):
+            importlib.import_module(f"marquetry.marketplace.{room.parent.name}.{room.stem}")
     database = await Database.open(url)
     try:
-        assert await database.read(lambda connection: compare_metadata(MigrationContext.configure(connection), metadata)) == []
+        declared: Any = [metadata, market]
+        assert await database.read(lambda connection: compare_metadata(MigrationContext.configure(connection), declared)) == []
         config = Config()
         config.set_main_option("script_location", "marquetry:server/database/migrations")
         assert ScriptDirectory.from_config(config).get_current_head() == HEAD
