@@ -17,7 +17,7 @@ from marquetry.engine.context import Context
 from marquetry.engine.errors import DeclarationError
 from marquetry.engine.outcome import NodeOutput
 from marquetry.engine.schema import Input, Lane, NodeType, Output
-from marquetry.engine.usage import UsageRule
+from marquetry.engine.usage import ExtentRule, UsageRule
 
 F = TypeVar("F", bound=Callable[..., Any])
 WIDGET_TYPES: Mapping[type, str] = {bool: "BOOLEAN", int: "INT", float: "FLOAT", str: "STRING"}
@@ -31,6 +31,7 @@ def node(
     category: str,
     lane: Lane = "cpu",
     usage: UsageRule | None = None,
+    extent: ExtentRule | None = None,
     version: str = "1",
     output_node: bool = False,
     input_is_list: bool = False,
@@ -97,6 +98,7 @@ def node(
             experimental=experimental,
             aliases=tuple(aliases),
             usage=usage,
+            extent=extent,
             private=private,
             optional_under_load=optional_under_load,
             lazy_status=lazy_status,

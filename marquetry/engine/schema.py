@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
-from marquetry.engine.usage import UsageRule
+from marquetry.engine.usage import ExtentRule, UsageRule
 
 Lane: TypeAlias = Literal["cpu", "device", "io"]
 
@@ -85,6 +85,7 @@ class NodeType:
     api_node: bool = False
     aliases: tuple[str, ...] = ()
     usage: UsageRule | None = None
+    extent: ExtentRule | None = None  # bounds the pictures and latents that it gives, for quotes
     private: bool = False  # results come from one person's files: shared with nobody else
     optional_under_load: bool = False  # may be bypassed when compute is full
     instance: Callable[[], Any] | None = None

@@ -11,6 +11,7 @@ from marquetry.engine.errors import NodeFailed
 from marquetry.engine.lazy import functional, torch
 from marquetry.engine.pictures import MAX_RESOLUTION
 from marquetry.engine.ports import Conditioning, Image, Latent, Mask, Range, Tip, Vae
+from marquetry.engine.usage import operation, same
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -116,7 +117,14 @@ def multiply(conditioning: Conditioning, multiplier: Annotated[float, Range(-100
     return _scaled(conditioning, lambda values: values * multiplier, ZEROED[:1])
 
 
-@node(id="InpaintModelConditioning", title="InpaintModelConditioning", category="conditioning/inpaint", lane="device")
+@node(
+    id="InpaintModelConditioning",
+    title="InpaintModelConditioning",
+    category="conditioning/inpaint",
+    lane="device",
+    usage=operation("inpaint.local"),
+    extent=same("pixels"),
+)
 def inpaint_conditioning(
     positive: Conditioning,
     negative: Conditioning,

@@ -12,6 +12,7 @@ from marquetry.engine.sampling import guiders
 from marquetry.engine.sampling.driver import fitted_latent, sample
 from marquetry.engine.sampling.noise import LatentNoise, NoNoise, SeededNoise
 from marquetry.engine.sampling.sampler import SamplerChoice
+from marquetry.engine.usage import same, sampling
 from marquetry.nodes.sampling import Guidance, reports
 
 CUSTOM = "sampling/custom_sampling"
@@ -22,7 +23,9 @@ class SampledLatents(NamedTuple):
     denoised_output: Latent
 
 
-@node(id="SamplerCustom", title="SamplerCustom", category=CUSTOM, lane="device")
+@node(
+    id="SamplerCustom", title="SamplerCustom", category=CUSTOM, lane="device", usage=sampling(steps="sigmas"), extent=same("latent_image")
+)
 def sampler_custom(
     *,
     context: Context,
@@ -41,7 +44,14 @@ def sampler_custom(
     return _sampled(context, noise, guiders.CFGGuider(model, positive, negative, cfg), sampler, sigmas, latent_image)
 
 
-@node(id="SamplerCustomAdvanced", title="SamplerCustomAdvanced", category=CUSTOM, lane="device")
+@node(
+    id="SamplerCustomAdvanced",
+    title="SamplerCustomAdvanced",
+    category=CUSTOM,
+    lane="device",
+    usage=sampling(steps="sigmas", model="guider"),
+    extent=same("latent_image"),
+)
 def sampler_custom_advanced(
     context: Context, noise: Noise, guider: Guider, sampler: Sampler, sigmas: Sigmas, latent_image: Latent
 ) -> SampledLatents:

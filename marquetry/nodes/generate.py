@@ -9,6 +9,7 @@ from marquetry.engine.expansion import GraphBuilder, GraphNode
 from marquetry.engine.outcome import NodeOutput
 from marquetry.engine.ports import ChoiceOf, File, Image, Optional, Range, Seed, Text, Tip
 from marquetry.engine.sampling.names import SAMPLER_NAMES, SCHEDULE_NAMES
+from marquetry.engine.usage import sampling, sized
 
 ModelName = Annotated[str, File("checkpoints"), Tip("The checkpoint to use.")]
 Prompt = Annotated[str, Text(multiline=True, dynamic_prompts=True), Tip("What the picture is to show.")]
@@ -24,7 +25,14 @@ Strength = Annotated[
 ]
 
 
-@node(id="TextToImage", title="Text to Image", category="image/generate", aliases=("txt2img", "generate", "prompt"))
+@node(
+    id="TextToImage",
+    title="Text to Image",
+    category="image/generate",
+    aliases=("txt2img", "generate", "prompt"),
+    usage=sampling(sized(), model="model_name"),
+    extent=sized(),
+)
 def text_to_image(
     model_name: ModelName,
     prompt: Prompt,
@@ -47,7 +55,14 @@ def text_to_image(
     )
 
 
-@node(id="ImageToImage", title="Image to Image", category="image/generate", aliases=("img2img", "generate", "variation", "prompt"))
+@node(
+    id="ImageToImage",
+    title="Image to Image",
+    category="image/generate",
+    aliases=("img2img", "generate", "variation", "prompt"),
+    usage=sampling(sized(like="image"), model="model_name"),
+    extent=sized(like="image"),
+)
 def image_to_image(
     image: Image,
     model_name: ModelName,

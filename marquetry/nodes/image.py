@@ -12,6 +12,7 @@ from marquetry.engine.lazy import functional, torch
 from marquetry.engine.pictures import MAX_RESOLUTION, require_size
 from marquetry.engine.ports import Choice, Image, Mask, Optional, Range, Raw
 from marquetry.engine.resize import resize
+from marquetry.engine.usage import joined, same, scaled, sized, times
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -35,7 +36,7 @@ class Shape(NamedTuple):
     batch_size: int
 
 
-@node(id="ImageScale", title="Upscale Image", category="image/upscaling", aliases=("resize", "scale"))
+@node(id="ImageScale", title="Upscale Image", category="image/upscaling", aliases=("resize", "scale"), extent=sized(like="image"))
 def scale(
     image: Image, upscale_method: Method, width: Size = 512, height: Size = 512, crop: Literal["disabled", "center"] = "disabled"
 ) -> Image:
@@ -48,7 +49,9 @@ def scale(
     return resized(image, width, height, upscale_method, crop)
 
 
-@node(id="ImageScaleBy", title="Upscale Image By", category="image/upscaling", aliases=("resize", "scale"))
+@node(
+    id="ImageScaleBy", title="Upscale Image By", category="image/upscaling", aliases=("resize", "scale"), extent=scaled("image", "scale_by")
+)
 def scale_by(image: Image, upscale_method: Method, scale_by: Annotated[float, Range(0.01, 8.0, step=0.01)] = 1.0) -> Image:
     """Multiplies both sides by `scale_by`, rounded to whole pixels."""
     return resized(image, round(image.shape[2] * scale_by), round(image.shape[1] * scale_by), upscale_method)
@@ -81,7 +84,13 @@ def scale_to_max_dimension(
     return resized(image, width, height, upscale_method)
 
 
-@node(id="ResizeAndPadImage", title="Resize and Pad Image", category="image/transform", aliases=("fit", "letterbox"))
+@node(
+    id="ResizeAndPadImage",
+    title="Resize and Pad Image",
+    category="image/transform",
+    aliases=("fit", "letterbox"),
+    extent=sized("target_width", "target_height", like="image"),
+)
 def resize_and_pad(
     image: Image,
     target_width: Side = 512,
@@ -100,13 +109,13 @@ def resize_and_pad(
     return ground
 
 
-@node(id="ImageInvert", title="Invert Image", category="image", aliases=("negative",))
+@node(id="ImageInvert", title="Invert Image", category="image", aliases=("negative",), extent=same("image"))
 def invert(image: Image) -> Image:
     """One minus each value, so that light becomes dark."""
     return 1.0 - image
 
 
-@node(id="ImageBatch", title="Batch Images", category="image", aliases=("combine", "append"))
+@node(id="ImageBatch", title="Batch Images", category="image", aliases=("combine", "append"), extent=joined("image1", "image2"))
 def batch(image1: Image, image2: Image) -> Image:
     """Both batches in one. `image2` is resized to the size of `image1` and trimmed to its proportions; missing channels become 1."""
     image1, image2 = same_channels(image1, image2)
@@ -116,7 +125,7 @@ def batch(image1: Image, image2: Image) -> Image:
     return torch.cat((image1, image2))
 
 
-@node(id="EmptyImage", title="Empty Image", category="image", aliases=("blank", "solid colour"))
+@node(id="EmptyImage", title="Empty Image", category="image", aliases=("blank", "solid colour"), extent=sized(count="batch_size"))
 def empty(
     width: Side = 512, height: Side = 512, batch_size: Count = 1, color: Annotated[int, Range(0, 0xFFFFFF, step=1, display="color")] = 0
 ) -> Image:
@@ -149,34 +158,40 @@ def pad_for_outpaint(
     return Padded(padded, mask[None])
 
 
-@node(id="ImageCrop", title="Image Crop", category="image/transform", aliases=("trim", "cut"))
+@node(id="ImageCrop", title="Image Crop", category="image/transform", aliases=("trim", "cut"), extent=same("image"))
 def crop(image: Image, width: Side = 512, height: Side = 512, x: Size = 0, y: Size = 0) -> Image:
     """The part from (`x`, `y`) of at most `width` x `height`; smaller where the picture ends."""
     x, y = min(x, image.shape[2] - 1), min(y, image.shape[1] - 1)
     return image[:, y : y + height, x : x + width]
 
 
-@node(id="ImageFlip", title="Flip Image", category="image/transform", aliases=("mirror",))
+@node(id="ImageFlip", title="Flip Image", category="image/transform", aliases=("mirror",), extent=same("image"))
 def flip(image: Image, flip_method: Literal["x-axis: vertically", "y-axis: horizontally"]) -> Image:
     """Mirrors upside down or left to right."""
     return torch.flip(image, dims=[1 if flip_method.startswith("x") else 2])
 
 
-@node(id="ImageRotate", title="Rotate Image", category="image/transform", aliases=("turn",))
+@node(id="ImageRotate", title="Rotate Image", category="image/transform", aliases=("turn",), extent=same("image"))
 def rotate(image: Image, rotation: Literal["none", "90 degrees", "180 degrees", "270 degrees"]) -> Image:
     """Turns clockwise by quarters."""
     quarters = ("none", "90 degrees", "180 degrees", "270 degrees").index(rotation)
     return torch.rot90(image, k=quarters, dims=[2, 1])
 
 
-@node(id="RepeatImageBatch", title="Repeat Image Batch", category="image/batch", aliases=("duplicate",))
+@node(id="RepeatImageBatch", title="Repeat Image Batch", category="image/batch", aliases=("duplicate",), extent=times("image", "amount"))
 def repeat(image: Image, amount: Count = 1) -> Image:
     """The whole batch `amount` times over."""
     require_size(image.shape[2], image.shape[1], len(image) * amount)
     return image.repeat((amount, 1, 1, 1))
 
 
-@node(id="ImageFromBatch", title="Image from Batch", category="image/batch", aliases=("select", "pick"))
+@node(
+    id="ImageFromBatch",
+    title="Image from Batch",
+    category="image/batch",
+    aliases=("select", "pick"),
+    extent=times("image", "length", whole=False),
+)
 def from_batch(image: Image, batch_index: Annotated[int, Range(0, 4095)] = 0, length: Count = 1) -> Image:
     """`length` pictures from `batch_index` on, counted from 0; fewer where the batch ends."""
     batch_index = min(len(image) - 1, batch_index)
@@ -195,7 +210,14 @@ def rebatch(images: list[Image], batch_size: list[Annotated[int, Range(1, 4096),
     return [torch.cat(group) for group in groups]
 
 
-@node(id="GetImageSize", title="Get Image Size", category="image", hidden={"unique_id": "UNIQUE_ID"}, aliases=("dimensions", "resolution"))
+@node(
+    id="GetImageSize",
+    title="Get Image Size",
+    category="image",
+    hidden={"unique_id": "UNIQUE_ID"},
+    aliases=("dimensions", "resolution"),
+    extent=same("image"),
+)
 def get_size(image: Image, context: Context) -> Shape:
     """Width and height in pixels, and how many pictures the batch has; also shown on the node."""
     count, height, width = image.shape[:3]
@@ -203,7 +225,7 @@ def get_size(image: Image, context: Context) -> Shape:
     return Shape(width, height, count)
 
 
-@node(id="ImageAddNoise", title="Add Noise to Image", category="image", aliases=("film grain",))
+@node(id="ImageAddNoise", title="Add Noise to Image", category="image", aliases=("film grain",), extent=same("image"))
 def add_noise(
     image: Image,
     seed: Annotated[int, Range(0, 0xFFFFFFFFFFFFFFFF), Raw(control_after_generate=True)] = 0,

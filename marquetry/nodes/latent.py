@@ -12,6 +12,7 @@ from marquetry.engine.lazy import torch
 from marquetry.engine.pictures import MAX_RESOLUTION, require_size
 from marquetry.engine.ports import Latent, Mask, Range, Tip
 from marquetry.engine.resize import resize
+from marquetry.engine.usage import operation, same, scaled, sized
 from marquetry.nodes.image_composite import pasted
 
 if TYPE_CHECKING:
@@ -30,19 +31,21 @@ Rotation = Literal["none", "90 degrees", "180 degrees", "270 degrees"]
 Axis = Literal["x-axis: vertically", "y-axis: horizontally"]
 
 
-@node(id="EmptyLatentImage", title="Empty Latent Image", category="latent", aliases=("blank", "new latent"))
+@node(
+    id="EmptyLatentImage", title="Empty Latent Image", category="latent", aliases=("blank", "new latent"), extent=sized(count="batch_size")
+)
 def empty(width: EmptySize = 512, height: EmptySize = 512, batch_size: BatchSize = 1) -> Latent:
     """Latents of zeros with 4 channels, to be made into pictures from nothing."""
     return _zeros(4, width, height, batch_size)
 
 
-@node(id="EmptySD3LatentImage", title="EmptySD3LatentImage", category="latent/sd3")
+@node(id="EmptySD3LatentImage", title="EmptySD3LatentImage", category="latent/sd3", extent=sized(count="batch_size"))
 def empty_16_channels(width: EmptyLargeSize = 1024, height: EmptyLargeSize = 1024, batch_size: BatchSize = 1) -> Latent:
     """Latents of zeros with the 16 channels of Stable Diffusion 3, FLUX and their kin."""
     return _zeros(16, width, height, batch_size)
 
 
-@node(id="LatentUpscale", title="Upscale Latent", category="latent", aliases=("resize", "enlarge"))
+@node(id="LatentUpscale", title="Upscale Latent", category="latent", aliases=("resize", "enlarge"), extent=sized(like="samples"))
 def upscale(samples: Latent, upscale_method: Method, width: Size = 512, height: Size = 512, *, crop: Crop) -> Latent:
     """Latents at another size, at least 64 pixels a side. A side of 0 follows from the other by the proportions; two leave all as it is."""
     if width == 0 and height == 0:
@@ -58,27 +61,27 @@ def upscale(samples: Latent, upscale_method: Method, width: Size = 512, height: 
     return _resized(samples, width // PIXELS, height // PIXELS, upscale_method, crop)
 
 
-@node(id="LatentUpscaleBy", title="Upscale Latent By", category="latent", aliases=("resize", "scale"))
+@node(id="LatentUpscaleBy", title="Upscale Latent By", category="latent", aliases=("resize", "scale"), extent=scaled("samples", "scale_by"))
 def upscale_by(samples: Latent, upscale_method: Method, scale_by: Annotated[float, Range(0.01, 8.0, step=0.01)] = 1.5) -> Latent:
     """Latents with both sides times `scale_by`."""
     height, width = (round(side * scale_by) for side in samples["samples"].shape[-2:])
     return _resized(samples, width, height, upscale_method)
 
 
-@node(id="LatentRotate", title="Rotate Latent", category="latent/transform")
+@node(id="LatentRotate", title="Rotate Latent", category="latent/transform", extent=same("samples"))
 def rotate(samples: Latent, rotation: Rotation) -> Latent:
     """Latents turned clockwise."""
     turns = ("none", "90 degrees", "180 degrees", "270 degrees").index(rotation)
     return samples | {"samples": torch.rot90(samples["samples"], k=turns, dims=(-1, -2))}
 
 
-@node(id="LatentFlip", title="Flip Latent", category="latent/transform", aliases=("mirror",))
+@node(id="LatentFlip", title="Flip Latent", category="latent/transform", aliases=("mirror",), extent=same("samples"))
 def flip(samples: Latent, flip_method: Axis) -> Latent:
     """Latents mirrored, top to bottom or left to right."""
     return samples | {"samples": torch.flip(samples["samples"], dims=(-2 if flip_method.startswith("x") else -1,))}
 
 
-@node(id="LatentCrop", title="Crop Latent", category="latent/transform", aliases=("cut", "trim"))
+@node(id="LatentCrop", title="Crop Latent", category="latent/transform", aliases=("cut", "trim"), extent=same("samples"))
 def crop(samples: Latent, width: CropSize = 512, height: CropSize = 512, x: Size = 0, y: Size = 0) -> Latent:
     """A rectangle of the latents. It begins so that at least 64 pixels a side remain, and ends where the latent ends."""
     tensor: Tensor = samples["samples"]
@@ -87,7 +90,7 @@ def crop(samples: Latent, width: CropSize = 512, height: CropSize = 512, x: Size
     return samples | {"samples": tensor[..., top : top + height // PIXELS, left : left + width // PIXELS]}
 
 
-@node(id="LatentComposite", title="Latent Composite", category="latent", aliases=("overlay", "paste"))
+@node(id="LatentComposite", title="Latent Composite", category="latent", aliases=("overlay", "paste"), extent=same("samples_to"))
 def composite(samples_to: Latent, samples_from: Latent, x: Size = 0, y: Size = 0, feather: Size = 0) -> Latent:
     """Lays one latent over another at (`x`, `y`), with edges inside the picture fading over `feather` pixels."""
     under, left, top = samples_to["samples"], x // PIXELS, y // PIXELS
@@ -96,7 +99,9 @@ def composite(samples_to: Latent, samples_from: Latent, x: Size = 0, y: Size = 0
     return samples_to | {"samples": pasted(under, over, left, top, mask, resize_source=False)}
 
 
-@node(id="LatentCompositeMasked", title="Latent Composite Masked", category="latent", aliases=("overlay", "paste"))
+@node(
+    id="LatentCompositeMasked", title="Latent Composite Masked", category="latent", aliases=("overlay", "paste"), extent=same("destination")
+)
 def composite_masked(
     destination: Latent, source: Latent, x: Size = 0, y: Size = 0, resize_source: bool = False, mask: Mask | None = None
 ) -> Latent:
@@ -105,7 +110,14 @@ def composite_masked(
     return destination | {"samples": joined}
 
 
-@node(id="SetLatentNoiseMask", title="Set Latent Noise Mask", category="latent/inpaint", aliases=("inpaint",))
+@node(
+    id="SetLatentNoiseMask",
+    title="Set Latent Noise Mask",
+    category="latent/inpaint",
+    aliases=("inpaint",),
+    usage=operation("inpaint.local"),
+    extent=same("samples"),
+)
 def set_noise_mask(samples: Latent, mask: Mask) -> Latent:
     """Restricts sampling to where the mask is 1. `noise_mask` is `[B, 1, H, W]`, in pixels."""
     return samples | {"noise_mask": mask.reshape(-1, 1, *mask.shape[-2:])}

@@ -10,6 +10,7 @@ from marquetry.engine.lazy import functional, torch
 from marquetry.engine.pictures import MAX_RESOLUTION
 from marquetry.engine.ports import Latent, Range
 from marquetry.engine.resize import resize
+from marquetry.engine.usage import joined, same, times
 from marquetry.nodes.latent import PIXELS
 from marquetry.nodes.mask import repeated
 
@@ -19,7 +20,13 @@ if TYPE_CHECKING:
 Amount = Annotated[int, Range(1, 64)]
 
 
-@node(id="LatentFromBatch", title="Latent From Batch", category="latent/batch", aliases=("pick", "select"))
+@node(
+    id="LatentFromBatch",
+    title="Latent From Batch",
+    category="latent/batch",
+    aliases=("pick", "select"),
+    extent=times("samples", "length", whole=False),
+)
 def from_batch(samples: Latent, batch_index: Annotated[int, Range(-MAX_RESOLUTION, MAX_RESOLUTION)] = 0, length: Amount = 1) -> Latent:
     """Some latents of a batch, from `batch_index` on; a negative one counts from the end. Each keeps the noise that it would get in the batch."""
     tensor: Tensor = samples["samples"]
@@ -33,7 +40,9 @@ def from_batch(samples: Latent, batch_index: Annotated[int, Range(-MAX_RESOLUTIO
     return samples | picked
 
 
-@node(id="RepeatLatentBatch", title="Repeat Latent Batch", category="latent/batch", aliases=("duplicate",))
+@node(
+    id="RepeatLatentBatch", title="Repeat Latent Batch", category="latent/batch", aliases=("duplicate",), extent=times("samples", "amount")
+)
 def repeat(samples: Latent, amount: Amount = 1) -> Latent:
     """A batch `amount` times in a row; every repetition gets noise of its own."""
     tensor: Tensor = samples["samples"]
@@ -47,14 +56,14 @@ def repeat(samples: Latent, amount: Amount = 1) -> Latent:
     return samples | result
 
 
-@node(id="LatentBatch", title="Latent Batch", category="latent/batch", aliases=("join", "merge"))
+@node(id="LatentBatch", title="Latent Batch", category="latent/batch", aliases=("join", "merge"), extent=joined("samples1", "samples2"))
 def join(samples1: Latent, samples2: Latent) -> Latent:
     """Two batches as one; the second is resized to the first."""
     joined = torch.cat((samples1["samples"], sized(samples2["samples"], samples1["samples"])))
     return samples1 | {"samples": joined, "batch_index": noise_numbers(samples1) + noise_numbers(samples2)}
 
 
-@node(id="LatentBatchSeedBehavior", title="LatentBatchSeedBehavior", category="latent/advanced")
+@node(id="LatentBatchSeedBehavior", title="LatentBatchSeedBehavior", category="latent/advanced", extent=same("samples"))
 def seed_behavior(samples: Latent, seed_behavior: Literal["random", "fixed"] = "fixed") -> Latent:
     """Whether all latents of a batch get the noise of its first one ("fixed"), or each its own ("random")."""
     if seed_behavior == "random":

@@ -11,6 +11,7 @@ from marquetry.engine.sampling.driver import StepCallback, sample_latent
 from marquetry.engine.sampling.model import DiffusionModel
 from marquetry.engine.sampling.names import SAMPLER_NAMES, SCHEDULE_NAMES
 from marquetry.engine.sampling.preview import latent_preview
+from marquetry.engine.usage import same, sampling
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -33,7 +34,7 @@ def reports(context: Context, model: DiffusionModel) -> StepCallback:
     return report
 
 
-@node(id="KSampler", title="KSampler", category="sampling", lane="device")
+@node(id="KSampler", title="KSampler", category="sampling", lane="device", usage=sampling(), extent=same("latent_image"))
 def ksampler(
     *,
     context: Context,
@@ -67,7 +68,7 @@ def ksampler(
     )
 
 
-@node(id="KSamplerAdvanced", title="KSampler (Advanced)", category="sampling", lane="device")
+@node(id="KSamplerAdvanced", title="KSampler (Advanced)", category="sampling", lane="device", usage=sampling(), extent=same("latent_image"))
 def ksampler_advanced(
     *,
     context: Context,

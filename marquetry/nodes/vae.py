@@ -10,6 +10,7 @@ from marquetry.engine.declare import node
 from marquetry.engine.errors import NodeFailed
 from marquetry.engine.lazy import functional, torch
 from marquetry.engine.ports import Advanced, Image, Latent, Mask, Range, Tip, Vae
+from marquetry.engine.usage import operation, same
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -21,20 +22,20 @@ TemporalSize = Annotated[int, Range(8, 4096, step=4), Tip("Frames at a time; for
 TemporalOverlap = Annotated[int, Range(4, 4096, step=4), Tip("Frames that neighbours share; for autoencoders of video."), Advanced]
 
 
-@node(id="VAEDecode", title="VAE Decode", category="latent", lane="device")
+@node(id="VAEDecode", title="VAE Decode", category="latent", lane="device", extent=same("samples"))
 def decode(samples: Latent, vae: Vae, context: Context) -> Image:
     """Pictures `[B, H, W, 3]` of latents. When memory is short, tiles are used, and the node says so."""
     pictures: Tensor = _present(vae).decode(_flat(samples["samples"]), context.text)
     return pictures
 
 
-@node(id="VAEEncode", title="VAE Encode", category="latent", lane="device")
+@node(id="VAEEncode", title="VAE Encode", category="latent", lane="device", extent=same("pixels"))
 def encode(pixels: Image, vae: Vae, context: Context) -> Latent:
     """Latents of pictures, whose sides are cropped to multiples of 8. When memory is short, tiles are used, and the node says so."""
     return {"samples": _present(vae).encode(pixels, context.text)}
 
 
-@node(id="VAEDecodeTiled", title="VAE Decode (Tiled)", category="_for_testing", lane="device")
+@node(id="VAEDecodeTiled", title="VAE Decode (Tiled)", category="_for_testing", lane="device", extent=same("samples"))
 def decode_tiled(
     samples: Latent,
     vae: Vae,
@@ -54,7 +55,7 @@ def decode_tiled(
     return pictures
 
 
-@node(id="VAEEncodeTiled", title="VAE Encode (Tiled)", category="_for_testing", lane="device")
+@node(id="VAEEncodeTiled", title="VAE Encode (Tiled)", category="_for_testing", lane="device", extent=same("pixels"))
 def encode_tiled(
     pixels: Image,
     vae: Vae,
@@ -70,7 +71,14 @@ def encode_tiled(
     return {"samples": _present(vae).encode_tiled(pixels, tile_x=tile_size, tile_y=tile_size, overlap=overlap, progress=context.progress)}
 
 
-@node(id="VAEEncodeForInpaint", title="VAE Encode (for Inpainting)", category="latent/inpaint", lane="device")
+@node(
+    id="VAEEncodeForInpaint",
+    title="VAE Encode (for Inpainting)",
+    category="latent/inpaint",
+    lane="device",
+    usage=operation("inpaint.local"),
+    extent=same("pixels"),
+)
 def encode_for_inpaint(
     pixels: Image, vae: Vae, mask: Mask, grow_mask_by: Annotated[int, Range(0, 64, step=1)] = 6, *, context: Context
 ) -> Latent:
