@@ -40,6 +40,8 @@ jobs = Table(
     Column("turn", BigInteger, nullable=False),  # the owner's place among the owners, lower first
     Column("affinity", String(512), nullable=False),  # the weights that the job needs first
     Column("passed", Integer, nullable=False),  # how often a job with better affinity went before
+    Column("max_running", Integer),  # how many jobs of the owner may run at the same time; nothing: no bound
+    Column("expected_ms", BigInteger),  # how long it will run by what its nodes took before, where that is known
     Column("created_ms", BigInteger, nullable=False),
     Column("started_ms", BigInteger),
     Column("finished_ms", BigInteger),

@@ -16,6 +16,7 @@ from marquetry.server.database.prepared import Prepared
 from marquetry.server.database.tables import job_graphs, jobs
 from marquetry.server.jobs.job import JobState
 from marquetry.server.jobs.queue import QUEUED, RUNNING, AnyRow, columns
+from marquetry.server.jobs.shares import within_limits
 from marquetry.server.jobs.token import lease_token
 
 MAX_ATTEMPTS = 3
@@ -80,6 +81,7 @@ _waiting = (
         columns.attempts,
         columns.affinity,
         columns.passed,
+        columns.max_running,
         columns.outputs,
         job_graphs.c.graph,
         job_graphs.c.extra,
@@ -90,7 +92,8 @@ _waiting = (
     .limit(bindparam("count"))
     .with_for_update(skip_locked=True, of=jobs)
 )
-_next = Prepared(_waiting.order_by(columns.priority.desc(), columns.turn, columns.seq))
+_ordered = _waiting.order_by(columns.priority.desc(), columns.turn, columns.seq)
+_next = Prepared(_ordered)
 _heads = Prepared(
     _waiting.where(columns.owner == bindparam("owner_name"), columns.priority == bindparam("class_number")).order_by(
         columns.number, columns.seq
@@ -121,6 +124,8 @@ def lease_jobs(connection: Connection, requests: Sequence[LeaseRequest]) -> list
 def _lease_next(connection: Connection, request: LeaseRequest) -> list[Leased]:
     window = AFFINITY_WINDOW if request.affinities else 0
     candidates = _next.rows(connection, {"count": request.limit + window})
+    if any(row.max_running is not None for row in candidates):
+        candidates = within_limits(connection, _ordered, candidates, request.limit + window)
     if not candidates:
         return []
     in_order = not any(row.is_overtaken for row in candidates)

@@ -2,6 +2,10 @@
 
 Order: higher priority first; owners take turns; an owner's own jobs go by number, then by arrival. Only the holder of a job's
 lease, proved by its token, may finish it; every job reaches one final state, once.
+
+Turns are start-time fair queuing (Goyal, Vin and Cheng, 1996): a job's turn is when its owner's share lets it begin, and an owner's next
+turn comes a stride later, the shorter the greater the weight. Who had nothing waiting or running is next, so that a crowd delays them by
+no more than what runs.
 """
 
 from __future__ import annotations
@@ -19,18 +23,24 @@ from marquetry.server.jobs.job import JobState
 
 QUEUED: ColumnElement[str] = literal_column("'queued'")  # literal, so that the partial indexes are used
 RUNNING: ColumnElement[str] = literal_column("'running'")
+STRIDE = 1_000_000  # from one turn of an owner to the next, for weight 1
 columns = jobs.c
 AnyRow: TypeAlias = Row[*tuple[Any, ...]]
 
 
 # Statements are prepared: making one, and SQLAlchemy's way through it, cost more than running it.
 _in_class = columns.priority == bindparam("class_number")
-_last = select(func.max(columns.turn)).where(columns.state == QUEUED, columns.owner == bindparam("owner_name"), _in_class)
+_mine = columns.owner == bindparam("owner_name")
+_last = select(func.max(columns.turn)).where(columns.state == QUEUED, _mine, _in_class)
+_mine_runs = select(func.max(columns.turn)).where(columns.state == RUNNING, _mine, _in_class)
 _runs = select(func.max(columns.turn)).where(columns.state == RUNNING, _in_class)
 _first = select(func.min(columns.turn)).where(columns.state == QUEUED, _in_class)
 _turns = Prepared(
     select(
-        _last.scalar_subquery().label("last_turn"), _runs.scalar_subquery().label("running"), _first.scalar_subquery().label("first_turn")
+        _last.scalar_subquery().label("last_turn"),
+        _mine_runs.scalar_subquery().label("my_running"),
+        _runs.scalar_subquery().label("running"),
+        _first.scalar_subquery().label("first_turn"),
     )
 )
 _waiting = Prepared(
@@ -42,15 +52,18 @@ _same_key = Prepared(
 _same_id = Prepared(select(columns.seq).where(columns.id == bindparam("job_id")))
 _insert_job = Prepared(
     insert(jobs),
-    ("id", "owner", "client_id", "client", "state", "priority", "number", "turn", "affinity", "passed", "created_ms", "attempts",
-     "set_aside", "cancel_requested", "idempotency_key", "fingerprint", "outputs"),
+    ("id", "owner", "client_id", "client", "state", "priority", "number", "turn", "affinity", "passed", "max_running", "expected_ms",
+     "created_ms", "attempts", "set_aside", "cancel_requested", "idempotency_key", "fingerprint", "outputs"),
 )  # fmt: skip
 _insert_graph = Prepared(insert(job_graphs), ("job_id", "graph", "extra"))
 
 
 @dataclass(frozen=True, slots=True)
 class NewJob:
-    """A job to be put in the queue. `waiting_limit` bounds the jobs that its client has waiting; `fingerprint` is of the request."""
+    """A job to be put in the queue. `waiting_limit` bounds the jobs that its client has waiting; `fingerprint` is of the request.
+
+    `weight` and `max_running` are its owner's standing; `expected_ms` is how long it will run, where that can be told.
+    """
 
     id: str
     owner: str
@@ -66,6 +79,9 @@ class NewJob:
     fingerprint: bytes | None = None
     waiting_limit: int | None = None
     id_given: bool = False
+    weight: int = 1
+    max_running: int | None = None
+    expected_ms: int | None = None
 
     @property
     def client(self) -> str:
@@ -143,7 +159,8 @@ def insert_jobs(connection: Connection, news: Sequence[NewJob]) -> list[Inserted
             results.append(refused)
             continue
         place = (new.owner, new.priority)
-        turns[place] = turns[place] + 1 if place in turns else _next_turn(connection, new.owner, new.priority)
+        stride = STRIDE // new.weight
+        turns[place] = turns[place] + stride if place in turns else _next_turn(connection, new.owner, new.priority, stride)
         waiting[new.client] = waiting.get(new.client, 0) + 1
         ids.add(new.id)
         if new.idempotency_key is not None:
@@ -179,11 +196,12 @@ def _count_waiting(connection: Connection, client: str) -> int:
     return int(_waiting.rows(connection, {"client_name": client})[0].waiting)
 
 
-def _next_turn(connection: Connection, owner: str, priority: int) -> int:
-    """One after the owner's last waiting job, and after what runs: nobody saves up turns, nobody waits behind another's crowd."""
-    last, runs, first = _turns.rows(connection, {"owner_name": owner, "class_number": priority})[0]
-    now = max(runs or 0, (first or 1) - 1)
-    return max(last or 0, now) + 1
+def _next_turn(connection: Connection, owner: str, priority: int, stride: int) -> int:
+    """A stride after the owner's last job that waits or runs, and never before the one that began last: nobody saves up turns."""
+    last, mine, running, first = _turns.rows(connection, {"owner_name": owner, "class_number": priority})[0]
+    now = running if running is not None else first or 0
+    before = [turn for turn in (last, mine) if turn is not None]
+    return max(now, max(before) + stride) if before else int(now)
 
 
 def _row(new: NewJob, turn: int) -> dict[str, Any]:
@@ -198,6 +216,8 @@ def _row(new: NewJob, turn: int) -> dict[str, Any]:
         "turn": turn,
         "affinity": new.affinity,
         "passed": 0,
+        "max_running": new.max_running,
+        "expected_ms": new.expected_ms,
         "created_ms": new.created_ms,
         "attempts": 0,
         "set_aside": False,

@@ -26,6 +26,7 @@ from marquetry.server.jobs.lease import (
     renew_leases,
 )
 from marquetry.server.jobs.queue import Cancel, Finish, Inserted, NewJob, Removal, cancel_jobs, finish_jobs, insert_jobs, remove_finished
+from marquetry.server.jobs.shares import promote_waiting
 
 
 @pytest.fixture
@@ -91,13 +92,65 @@ def test_higher_priority_runs_before_any_number(connection: Connection) -> None:
     assert take(connection, 3) == ["high", "middle", "low"]
 
 
-def test_a_single_job_waits_for_at_most_one_more_of_somebody_elses_thousand(connection: Connection) -> None:
+@pytest.mark.parametrize("slots", [1, 3])
+def test_a_single_job_is_next_once_one_of_somebody_elses_thousand_ends(connection: Connection, slots: int) -> None:
     submit(connection, *(new(f"crowd {place}", "alice", place) for place in range(1000)))
-    started = [lease(connection)[0] for _ in range(5)]
-    for job in started:
+    running = lease(connection, slots)
+    for round in range(5):
+        submit(connection, new(f"single {round}", "bob", 5000))
+        finish(connection, running.pop(0))
+        (job,) = lease(connection)
+        assert job.id == f"single {round}"
         finish(connection, job)
-    submit(connection, new("single", "bob", 5000))
-    assert "single" in take(connection) + take(connection)
+        running += lease(connection)
+        assert {job.owner for job in running} == {"alice"}
+
+
+def test_turns_are_given_by_weight(connection: Connection) -> None:
+    submit(connection, *(new(f"light {place}", "alice", place) for place in range(40)))
+    submit(connection, *(new(f"heavy {place}", "bob", place, weight=3) for place in range(40)))
+    owners = [job.split()[0] for job in take(connection, 24)]
+    assert 5 <= owners.count("light") <= 7
+
+
+def test_who_joins_with_little_weight_is_not_starved_by_weight(connection: Connection) -> None:
+    submit(connection, *(new(f"heavy {place}", "bob", place, weight=100) for place in range(50)))
+    finish(connection, lease(connection)[0])
+    submit(connection, new("light", "alice"))
+    assert "light" in take(connection, 2)
+
+
+def test_an_owner_runs_no_more_than_allowed_and_others_go_on(connection: Connection) -> None:
+    submit(connection, *(new(f"crowd {place}", "alice", place, max_running=2) for place in range(300)))
+    submit(connection, *(new(f"other {place}", "bob", place) for place in range(2)), new("third", "carol", max_running=1))
+    assert sorted(take(connection, 10)) == ["crowd 0", "crowd 1", "other 0", "other 1", "third"]
+    assert take(connection, 10) == []
+    submit(connection, new("later", "dora"))
+    assert take(connection, 10) == ["later"]
+
+
+def test_a_place_that_becomes_free_goes_to_the_owners_next_by_number(connection: Connection) -> None:
+    submit(connection, *(new(f"job {place}", "alice", place, max_running=1) for place in range(3)))
+    (first,) = lease(connection, 5)
+    submit(connection, new("front", "alice", -1, max_running=1))
+    finish(connection, first)
+    assert take(connection, 5) == ["front"]
+
+
+def test_limits_hold_while_jobs_with_resident_weights_are_preferred(connection: Connection) -> None:
+    submit(connection, *(new(f"warm {place}", "alice", place, affinity="a", max_running=1) for place in range(20)))
+    submit(connection, new("cold", "bob", affinity="b"))
+    assert sorted(take(connection, 4, affinities=frozenset({"a"}))) == ["cold", "warm 0"]
+
+
+def test_who_got_nothing_for_long_is_lifted_into_the_highest_class_one_job_at_a_time(connection: Connection) -> None:
+    submit(connection, *(new(f"free {place}", "alice", place) for place in range(3)))
+    submit(connection, *(new(f"paid {place}", "bob", place, priority=5, created_ms=5000) for place in range(9)))
+    assert promote_waiting(connection, [1000]) == [0]
+    assert promote_waiting(connection, [1001, 1001]) == [1, 0]
+    assert take(connection) == ["free 0"]
+    assert promote_waiting(connection, [1001]) == [0]
+    assert take(connection) == ["paid 0"]
 
 
 def test_owners_take_turns_also_when_one_always_goes_to_the_front(connection: Connection) -> None:

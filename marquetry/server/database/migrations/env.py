@@ -2,6 +2,7 @@
 
 from alembic import context
 
+from marquetry.server.automation import indexes  # noqa: F401  its tables are of this metadata
 from marquetry.server.database.indexes import metadata
 
 connection = context.config.attributes["connection"]

@@ -1,0 +1,1 @@
+"""Automation: batches of one graph, schedules, and webhooks that tell others what happened."""
