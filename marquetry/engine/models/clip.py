@@ -14,9 +14,9 @@ from marquetry.engine.errors import NodeFailed
 from marquetry.engine.lazy import torch
 from marquetry.engine.models.adapters.adapter import Adapter, AppliedAdapter, MatchedAdapter
 from marquetry.engine.models.adapters.apply import applied, staged
-from marquetry.engine.models.clip_tokenizer import END_TOKEN
+from marquetry.engine.models.text.clip_tokenizer import END_TOKEN
 from marquetry.engine.models.families.family import Found, TextEncoderPart
-from marquetry.engine.models.prompt import FindEmbedding, TokenizedPrompt, WeightedToken, empty_chunk, tokenize_prompt
+from marquetry.engine.models.text.prompt import FindEmbedding, TokenizedPrompt, WeightedToken, empty_chunk, tokenize_prompt
 
 if TYPE_CHECKING:
     from torch import Tensor, device, dtype

@@ -25,7 +25,7 @@ from marquetry.engine.models.model import Model
 from marquetry.engine.models.network import NetworkRecipe, build
 from marquetry.engine.models.residency import Residency, Resident
 from marquetry.engine.models.store import ModelStore
-from marquetry.engine.models.textual_inversion import find_embedding
+from marquetry.engine.models.text.textual_inversion import find_embedding
 from marquetry.engine.models.vae import Vae
 from marquetry.engine.models.weights import Weights, open_weights
 

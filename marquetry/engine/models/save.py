@@ -31,7 +31,7 @@ def checkpoint_state(*, model: Model | None = None, clip: Clip | None = None, va
         if held is None:
             continue
         with held.resident.use() as network:
-            merged = _merged(network, getattr(held, "adapters", ()))
+            merged = merged_state(network, getattr(held, "adapters", ()))
         state |= original_state(family(held.family).original_table(held.found, part, merged), merged)
     return state
 
@@ -62,7 +62,7 @@ def save_safetensors(state: Mapping[str, Tensor], path: Path, metadata: Mapping[
         partial.unlink(missing_ok=True)
 
 
-def _merged(network: nn.Module, adapters: Sequence[AppliedAdapter]) -> dict[str, Tensor]:
+def merged_state(network: nn.Module, adapters: Sequence[AppliedAdapter]) -> dict[str, Tensor]:
     """The network's tensors with the adapters' changes written into copies."""
     state = dict(network.state_dict())
     for applied in adapters:

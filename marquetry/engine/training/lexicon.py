@@ -8,7 +8,7 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor
 
-from marquetry.engine.models.clip_tokenizer import END_TOKEN, START_TOKEN
+from marquetry.engine.models.text.clip_tokenizer import END_TOKEN, START_TOKEN
 from marquetry.engine.training.networks import VOCABULARY_SIZE
 from marquetry.engine.training.vocabulary import token_ids
 

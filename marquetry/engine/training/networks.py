@@ -5,7 +5,7 @@ from typing import Any, TypeAlias
 from diffusers import AutoencoderKL, UNet2DConditionModel
 from transformers import CLIPTextConfig, CLIPTextModel
 
-from marquetry.engine.models.clip_tokenizer import END_TOKEN, START_TOKEN
+from marquetry.engine.models.text.clip_tokenizer import END_TOKEN, START_TOKEN
 from marquetry.engine.training.recipe import NetworkSizes
 
 Network: TypeAlias = Any

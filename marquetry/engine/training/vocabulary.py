@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from marquetry.engine.models.clip_tokenizer import END_TOKEN, START_TOKEN, tokenize
+from marquetry.engine.models.text.clip_tokenizer import END_TOKEN, START_TOKEN, tokenize
 from marquetry.engine.training.networks import TOKENS_MAX
 
 

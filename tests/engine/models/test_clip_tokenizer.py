@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from marquetry.engine.models.clip_tokenizer import END_TOKEN, START_TOKEN, detokenize, merges, tokenize, vocabulary
+from marquetry.engine.models.text.clip_tokenizer import END_TOKEN, START_TOKEN, detokenize, merges, tokenize, vocabulary
 
 
 @functools.cache

@@ -5,8 +5,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from marquetry.engine.models.clip_tokenizer import END_TOKEN, START_TOKEN, tokenize
-from marquetry.engine.models.prompt import CHUNK_TOKENS, TokenizedPrompt, parse_weights, tokenize_prompt
+from marquetry.engine.models.text.clip_tokenizer import END_TOKEN, START_TOKEN, tokenize
+from marquetry.engine.models.text.prompt import CHUNK_TOKENS, TokenizedPrompt, parse_weights, tokenize_prompt
 
 VECTORS = {"style": torch.arange(12.0).reshape(3, 4), "a-b.c": torch.ones(1, 4)}
 

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from transformers import CLIPTokenizer
 
-from marquetry.engine.models.clip_tokenizer import merges, vocabulary
+from marquetry.engine.models.text.clip_tokenizer import merges, vocabulary
 from marquetry.engine.training.lexicon import Lexicon
 from marquetry.engine.training.vocabulary import token_ids
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias
 
-from marquetry.engine.models.clip_tokenizer import END_TOKEN, START_TOKEN, tokenize
+from marquetry.engine.models.text.clip_tokenizer import END_TOKEN, START_TOKEN, tokenize
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-VOCABULARY_FILE = Path(__file__).parent / "data" / "clip_bpe_vocab.txt.gz"
+VOCABULARY_FILE = Path(__file__).parents[1] / "data" / "clip_bpe_vocab.txt.gz"
 START_TOKEN = 49406
 END_TOKEN = 49407
 MERGES = 49152 - 256 - 2
