@@ -64,7 +64,8 @@ class _Chain:
 class _Account:
     id: int
     balance: int
-    made: bool
+    guarded: bool  # it is never below zero
+    made: bool = True
     change: int = 0
 
 
@@ -86,6 +87,7 @@ class Book:
         rows = connection.execute(_lock, {"shards": sorted(set(shards))})
         self._chains = {row.shard: _Chain(row.place, row.hash, row.created_ms, row.accounts) for row in rows}
         self._accounts: dict[tuple[str, str, int], _Account] = {}
+        self._opened: set[str] = set()
         self._entries: list[dict[str, Any]] = []
         self._lines: list[dict[str, Any]] = []
 
@@ -109,11 +111,12 @@ class Book:
 
     def open(self, owners: Iterable[str]) -> None:
         """Read the accounts of these owners and of the platform; before `balance` and `post`."""
+        self._opened = {*owners, PLATFORM}
         statement = select(accounts).where(
-            accounts.c.shard.in_(sorted(self._chains)), among(self._connection, accounts.c.owner, {*owners, PLATFORM})
+            accounts.c.shard.in_(sorted(self._chains)), among(self._connection, accounts.c.owner, self._opened)
         )
         for row in self._connection.execute(statement):
-            self._accounts[row.kind, row.owner, row.shard] = _Account(row.id, row.balance, True)
+            self._accounts[row.kind, row.owner, row.shard] = _Account(row.id, row.balance, row.kind in NEVER_NEGATIVE)
 
     def balance(self, kind: Kind, owner: str, shard: int) -> int:
         """What an account has, what was posted here included."""
@@ -122,15 +125,17 @@ class Book:
 
     def post(self, shard: int, posting: Posting) -> int:
         """Take an entry in and give its id. The caller has seen to it that no person's account ends below zero."""
-        assert sum(line.amount for line in posting.lines) == 0, "the lines of an entry sum to zero"
         chain = self._chains[shard]
         chain.place += 1
         chain.created_ms = max(chain.created_ms, self.now_ms)
         id = chain.place * SHARDS + shard
+        total = 0
         for place, line in enumerate(posting.lines):
-            account = self._account(line, shard)
+            account = self._accounts.get((line.kind, line.owner, shard)) or self._make_account(line, shard)
             account.change += line.amount
-            assert line.kind not in NEVER_NEGATIVE or account.balance + account.change >= 0, f"{line.kind} of '{line.owner}' is below zero"
+            total += line.amount
+            if account.guarded and account.balance + account.change < 0:
+                raise AssertionError(f"the {line.kind} account of '{line.owner}' would be below zero")
             self._lines.append(
                 {
                     "entry_id": id,
@@ -142,6 +147,7 @@ class Book:
                     "split": line.split,
                 }
             )
+        assert total == 0, "the lines of an entry sum to zero"
         chain.hash = chained(chain.hash, id, chain.created_ms, posting)
         self._entries.append(
             {
@@ -185,13 +191,12 @@ class Book:
         ]
         self._connection.execute(_advance, advanced)
 
-    def _account(self, line: Line, shard: int) -> _Account:
-        account = self._accounts.get((line.kind, line.owner, shard))
-        if account is None:
-            chain = self._chains[shard]
-            chain.accounts += 1
-            account = _Account(chain.accounts * SHARDS + shard, 0, False)
-            self._accounts[line.kind, line.owner, shard] = account
+    def _make_account(self, line: Line, shard: int) -> _Account:
+        assert line.owner in self._opened, f"the accounts of '{line.owner}' were not read"
+        chain = self._chains[shard]
+        chain.accounts += 1
+        account = _Account(chain.accounts * SHARDS + shard, 0, line.kind in NEVER_NEGATIVE, made=False)
+        self._accounts[line.kind, line.owner, shard] = account
         return account
 
 

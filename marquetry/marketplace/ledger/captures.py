@@ -107,7 +107,8 @@ def _one(book: Book, known: dict[str, tuple[int, str]], hold: _OpenHold | None, 
         if before != request_hash:
             raise KeyReused(f"node '{entry.node_id}' of the run '{entry.run_id}' was charged otherwise before", run_id=entry.run_id)
         return Captured(id, entry.run_id, entry.node_id, entry.kind, entry.amount_microcredits, hold.remaining, True)
-    require_open(hold_of(hold.row))
+    if hold.row.state != "open":
+        require_open(hold_of(hold.row))
     if entry.amount_microcredits > hold.remaining:
         raise HoldExceeded(
             f"node '{entry.node_id}' costs {entry.amount_microcredits:,} micro-credits and {hold.remaining:,} are left of the hold",
@@ -163,19 +164,23 @@ def _fault(entry: Capture) -> MarketError | None:
         checked_name(entry.kind, "a kind", KIND_CHARACTERS)
         checked_name(entry.operation, "an operation", OPERATION_CHARACTERS, empty=True)
         checked_amount(entry.amount_microcredits)
-        if len(entry.shares) > MAX_SHARES:
-            raise InvalidEntry(f"one node has at most {MAX_SHARES} shares; this one has {len(entry.shares)}")
-        for share in entry.shares:
-            checked_name(share.creator, "a creator", OWNER_CHARACTERS)
-            checked_name(share.listing, "a listing", LISTING_CHARACTERS, empty=True)
-            checked_name(share.split, "a split", SPLIT_CHARACTERS, empty=True)
-            checked_amount(share.amount_microcredits)
-        shared = sum(share.amount_microcredits for share in entry.shares)
-        if shared > entry.amount_microcredits:
-            raise InvalidEntry(f"the shares of node '{entry.node_id}' are {shared:,} of {entry.amount_microcredits:,} micro-credits")
+        if entry.shares:
+            _check_shares(entry)
     except MarketError as error:
         return error
     return None
+
+
+def _check_shares(entry: Capture) -> None:
+    if len(entry.shares) > MAX_SHARES:
+        raise InvalidEntry(f"one node has at most {MAX_SHARES} shares; this one has {len(entry.shares)}")
+    for share in entry.shares:
+        checked_name(share.creator, "a creator", OWNER_CHARACTERS)
+        checked_name(share.listing, "a listing", LISTING_CHARACTERS, empty=True)
+        checked_name(share.split, "a split", SPLIT_CHARACTERS, empty=True)
+    shared = sum([checked_amount(share.amount_microcredits) for share in entry.shares])
+    if shared > entry.amount_microcredits:
+        raise InvalidEntry(f"the shares of node '{entry.node_id}' are {shared:,} of {entry.amount_microcredits:,} micro-credits")
 
 
 def _good(result: Captured | MarketError) -> Captured:

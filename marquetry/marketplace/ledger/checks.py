@@ -29,6 +29,8 @@ def checked_amount(value: int, *, least: int = 0) -> int:
 
 def checked_name(value: str, what: str, characters: int, *, empty: bool = False) -> str:
     """A name of at most so many characters. Raises InvalidEntry."""
+    if value.isascii() and "\x00" not in value and 0 < len(value) <= characters:
+        return value
     if not (value or empty) or len(value) > characters or not _storable(value):
         raise InvalidEntry(f"{what} has {0 if empty else 1} to {characters} characters, none of them NUL or half of a pair")
     return value

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import func, select, tuple_, union_all
+from sqlalchemy import and_, func, or_, select, tuple_, union_all
 
 from marquetry.marketplace.ledger.accounts import PLATFORM, Kind, shard_of
 from marquetry.marketplace.ledger.tables import accounts, journal, lines, payouts
@@ -14,6 +14,7 @@ from marquetry.marketplace.ledger.values import Balance, Earnings, Entry
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
+USAGE, EARNING = "usage", "earning"
 SHOWN = (Kind.PAID, Kind.GRANTED, Kind.HELD, Kind.ACCRUED, Kind.PAYABLE)
 
 
@@ -54,7 +55,7 @@ def entries(
         return []
     mine = connection.execute(select(accounts.c.id, accounts.c.kind).where(accounts.c.owner == owner)).all()
     kind_of = {row.id: row.kind for row in mine}
-    conditions = _conditions(connection, kinds, since_ms, until_ms, after)
+    conditions = _conditions(connection, owner, kinds, since_ms, until_ms, after)
     if not kind_of or conditions is None:
         return []
     ids = _newest(connection, kind_of, conditions, limit)
@@ -70,11 +71,14 @@ def entries(
 
 
 def _conditions(
-    connection: Connection, kinds: Iterable[str] | None, since_ms: int | None, until_ms: int | None, after: int | None
+    connection: Connection, owner: str, kinds: Collection[str] | None, since_ms: int | None, until_ms: int | None, after: int | None
 ) -> list[Any] | None:
     conditions: list[Any] = []
     if kinds is not None:
-        conditions.append(journal.c.kind.in_(list(kinds)))
+        stored = [journal.c.kind.in_([kind for kind in kinds if kind not in (USAGE, EARNING)])]
+        stored += [and_(journal.c.kind == USAGE, journal.c.owner == owner)] if USAGE in kinds else []
+        stored += [and_(journal.c.kind == USAGE, journal.c.owner != owner)] if EARNING in kinds else []
+        conditions.append(or_(*stored))
     if since_ms is not None:
         conditions.append(journal.c.created_ms >= since_ms)
     if until_ms is not None:
@@ -112,7 +116,7 @@ def _entry(row: Any, theirs: list[Any], kind_of: dict[int, str], owner: str) -> 
     own = row.owner == owner
     return Entry(
         id=row.id,
-        kind=row.kind if own else "earning" if row.kind == "usage" else row.kind,
+        kind=EARNING if row.kind == USAGE and not own else row.kind,
         created_ms=row.created_ms,
         amount_microcredits=spendable or gained[Kind.HELD] or gained[Kind.ACCRUED],
         paid=gained[Kind.PAID],
