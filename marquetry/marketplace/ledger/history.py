@@ -75,7 +75,7 @@ def _conditions(
 ) -> list[Any] | None:
     conditions: list[Any] = []
     if kinds is not None:
-        stored = [journal.c.kind.in_([kind for kind in kinds if kind not in (USAGE, EARNING)])]
+        stored: list[Any] = [journal.c.kind.in_([kind for kind in kinds if kind not in (USAGE, EARNING)])]
         stored += [and_(journal.c.kind == USAGE, journal.c.owner == owner)] if USAGE in kinds else []
         stored += [and_(journal.c.kind == USAGE, journal.c.owner != owner)] if EARNING in kinds else []
         conditions.append(or_(*stored))
