@@ -29,8 +29,8 @@ class Caller:
 
     @property
     def is_person(self) -> bool:
-        """Whether somebody signed in, as opposed to a key or a service token that calls for them."""
-        return self.session_id is not None or self.local
+        """Whether somebody signed in, as opposed to a key a service token, or another application that calls for them."""
+        return self.local or (self.session_id is not None and EVERYTHING in self.scopes)
 
     def may(self, permission: str) -> bool:
         """Whether a role that is in force permits it; `admin` asks for the role itself."""

@@ -13,6 +13,7 @@ from aiohttp import hdrs, web
 from marquetry.engine.errors import EngineError
 from marquetry.marketplace.errors import MarketError
 from marquetry.server.errors import ServerError
+from marquetry.server.http.access import ACCESS, ADMISSION, CALLER
 from marquetry.server.http.answer import error_answer
 from marquetry.server.http.errors import status_of
 from marquetry.server.http.origin import OriginGuard
@@ -62,13 +63,18 @@ class Gate:
         request[ID] = request_id
         response: web.StreamResponse
         try:
-            self.guard.check(request)
+            access = request.app[ACCESS].get(request.match_info.route, CALLER)
+            self.guard.check(request, foreign=access.foreign)
             if request.method == hdrs.METH_OPTIONS and self.guard.cors_origin:
                 response = web.Response(status=204)
             else:
+                admit = request.app.get(ADMISSION)
+                if admit is not None:
+                    await admit(request)
                 response = await handler(request)
         except (ServerError, EngineError, MarketError) as error:
             response = error_answer(error.code, error.message, status_of(error), error.details)
+            _guide(response, error.details)
         except web.HTTPException as error:
             response = _told(request, error)
         except ConnectionResetError:
@@ -87,10 +93,21 @@ class Gate:
     async def dress(self, request: web.Request, response: web.StreamResponse) -> None:
         """Put the headers of every answer on this one; what a route set itself stays."""
         headers = response.headers
-        for name, value in self._headers.items():
+        shared = self._headers
+        if len(self.guard.origins) > 1:
+            shared = {**shared, **self.guard.headers(request.headers.get(hdrs.ORIGIN))}
+        for name, value in shared.items():
             if name not in headers:
                 headers[name] = value
         headers[REQUEST_ID] = request.get(ID, "")
+
+
+def _guide(response: web.StreamResponse, details: Mapping[str, object]) -> None:
+    """The headers that go with some errors: when to come again, and how to say who one is."""
+    if "retry_after_s" in details:
+        response.headers[hdrs.RETRY_AFTER] = str(details["retry_after_s"])
+    if response.status == 401:
+        response.headers[hdrs.WWW_AUTHENTICATE] = "Bearer"
 
 
 def _told(request: web.Request, error: web.HTTPException) -> web.StreamResponse:

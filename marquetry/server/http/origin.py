@@ -8,20 +8,25 @@ from urllib.parse import urlsplit
 
 from aiohttp import hdrs, web
 
+from marquetry.server.http.access import SAFE_METHODS
 from marquetry.server.http.errors import ForbiddenOrigin
 
-SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+ALLOWED_HEADERS = (
+    "Content-Type, Authorization, Comfy-User, Idempotency-Key, Prefer, Last-Event-ID, X-Request-ID, X-CSRF-Token, X-All-Owners"
+)
 
 
 class OriginGuard:
-    """`cors_origin` names the one site whose pages may call ("*": every one). `loopback_only`: the server listens on this machine only."""
+    """`cors_origin` names the sites whose pages may call, with commas between ("*": every one). `loopback_only`: the server listens on this
+    machine only."""
 
     def __init__(self, cors_origin: str, loopback_only: bool) -> None:
         self.cors_origin = cors_origin
+        self.origins = tuple(origin.strip().rstrip("/") for origin in cors_origin.split(",") if origin.strip())
         self.loopback_only = loopback_only
 
-    def check(self, request: web.Request) -> None:
-        """Raises ForbiddenOrigin."""
+    def check(self, request: web.Request, *, foreign: bool = False) -> None:
+        """Raises ForbiddenOrigin. `foreign`: pages of other sites may lead here."""
         headers = request.headers
         host = headers.get(hdrs.HOST, "")
         loopback = is_loopback(host)
@@ -29,7 +34,7 @@ class OriginGuard:
             raise ForbiddenOrigin(
                 f"this server answers only to names of this machine such as 127.0.0.1 and localhost, not to '{host[:100]}'; start it with --listen to allow others"
             )
-        if self.cors_origin:
+        if self.cors_origin or foreign:
             return
         origin = headers.get(hdrs.ORIGIN)
         if origin is not None and loopback and not _same(origin, host):
@@ -37,17 +42,24 @@ class OriginGuard:
         if headers.get("Sec-Fetch-Site") == "cross-site" and (request.method not in SAFE_METHODS or headers.get(hdrs.UPGRADE)):
             raise ForbiddenOrigin("pages of other sites may not call this server; --enable-cors-header allows it")
 
-    def headers(self) -> dict[str, str]:
-        """What tells a browser that pages of the allowed site may read the answers."""
-        if not self.cors_origin:
+    def trusts(self, request: web.Request) -> bool:
+        """Whether the page that calls, if one does, is of this site or of one that may call with a person's cookies."""
+        origin = request.headers.get(hdrs.ORIGIN)
+        return origin is None or origin in self.origins or _same(origin, request.headers.get(hdrs.HOST, ""))
+
+    def headers(self, origin: str | None = None) -> dict[str, str]:
+        """What tells a browser that pages of the allowed sites may read the answers; of several, the one that calls."""
+        if not self.origins:
             return {}
+        if len(self.origins) > 1 and origin not in self.origins:
+            return {"Vary": "Origin"}
         allowed = {
-            "Access-Control-Allow-Origin": self.cors_origin,
+            "Access-Control-Allow-Origin": self.origins[0] if len(self.origins) == 1 else origin or "",
             "Access-Control-Allow-Methods": "GET, POST, PUT, PATCH, DELETE, OPTIONS",
-            "Access-Control-Allow-Headers": "Content-Type, Authorization, Comfy-User, Idempotency-Key, Prefer, Last-Event-ID, X-Request-ID",
-            "Access-Control-Expose-Headers": "Location, X-Request-ID, Preference-Applied",
+            "Access-Control-Allow-Headers": ALLOWED_HEADERS,
+            "Access-Control-Expose-Headers": "Location, X-Request-ID, Preference-Applied, Retry-After",
         }
-        if self.cors_origin != "*":
+        if self.origins != ("*",):
             allowed |= {"Access-Control-Allow-Credentials": "true", "Vary": "Origin"}
         return allowed
 

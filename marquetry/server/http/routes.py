@@ -14,6 +14,8 @@ from typing import Any, TypeAlias
 from aiohttp import web
 from pydantic import BaseModel
 
+from marquetry.server.http.access import ACCESS, CALLER, Access
+
 Handler: TypeAlias = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -43,13 +45,15 @@ class Route:
     body_required: bool = True
     headers: Mapping[str, str] = field(default_factory=dict)
     answers: Mapping[int, Answer] = field(default_factory=dict)
+    access: Access = CALLER
 
 
 class RouteTable:
-    """Routes of one group. `prefixes` says where each path stands, e.g. both below `/api` and at the root."""
+    """Routes of one group. `prefixes` says where each path stands, e.g. both below `/api` and at the root; `access` who may call them."""
 
-    def __init__(self, tag: str, prefixes: Iterable[str] = ("",)) -> None:
+    def __init__(self, tag: str, prefixes: Iterable[str] = ("",), *, access: Access = CALLER) -> None:
         self.tag = tag
+        self.access = access
         self.prefixes = tuple(prefixes)
         self.module = sys._getframe(1).f_globals["__name__"]  # where it is defined; modules that import it do not count
         self._routes: list[Route] = []
@@ -70,8 +74,9 @@ class RouteTable:
         body_required: bool = True,
         headers: Mapping[str, str] | None = None,
         also: Iterable[str] = (),
+        access: Access | None = None,
     ) -> Callable[[Handler], Handler]:
-        """Declare the handler below. `also` are further whole paths that lead to it."""
+        """Declare the handler below. `also` are further whole paths that lead to it, `access` who may call it where that is not as in the table."""
 
         def declare(handler: Handler) -> Handler:
             self._routes.append(
@@ -88,6 +93,7 @@ class RouteTable:
                     body_required=body_required,
                     headers=dict(headers or {}),
                     answers=dict(answers),
+                    access=self.access if access is None else access,
                 )
             )
             return handler
@@ -102,6 +108,9 @@ class RouteTable:
 
     def delete(self, path: str, summary: str, **more: Any) -> Callable[[Handler], Handler]:
         return self.add("DELETE", path, summary, **more)
+
+    def put(self, path: str, summary: str, **more: Any) -> Callable[[Handler], Handler]:
+        return self.add("PUT", path, summary, **more)
 
     def patch(self, path: str, summary: str, **more: Any) -> Callable[[Handler], Handler]:
         return self.add("PATCH", path, summary, **more)
@@ -120,10 +129,11 @@ def find_tables(*packages: ModuleType) -> tuple[RouteTable, ...]:
 def install(application: web.Application, tables: Iterable[RouteTable]) -> tuple[Route, ...]:
     """Put all routes into the router; the tuple is what the OpenAPI document is made of."""
     routes = tuple(route for table in tables for route in table)
+    access: dict[web.AbstractRoute, Access] = {}
     for route in routes:
         for path in route.paths:
-            if route.method == "GET":
-                application.router.add_get(path, route.handler)  # HEAD included
-            else:
-                application.router.add_route(route.method, path, route.handler)
+            resource = application.router.add_resource(path)
+            for method in ("HEAD", "GET") if route.method == "GET" else (route.method,):
+                access[resource.add_route(method, route.handler)] = route.access
+    application[ACCESS] = access
     return routes
