@@ -51,7 +51,8 @@ class Context:
 
     @property
     def folders(self) -> Folders:
-        return self.services.folders
+        """Those of the job's owner, where owners are kept apart."""
+        return self.services.folders.of(self.owner)
 
     @property
     def models(self) -> ModelLibrary:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import threading
+from copy import copy
 
 from marquetry.engine.folders import DATA_FOLDERS, Folders
 
@@ -23,6 +24,15 @@ class FileIdentity:
         self.folders = folders
         self._known: dict[str, tuple[int, int, bytes]] = {}
         self._lock = threading.Lock()
+
+    def of(self, owner: str) -> FileIdentity:
+        """Tokens of the files that an owner sees; what is known is shared."""
+        folders = self.folders.of(owner)
+        if folders is self.folders:
+            return self
+        view = copy(self)
+        view.folders = folders
+        return view
 
     def __call__(self, kind: str, name: str) -> bytes:
         """The token of a file; of a missing one its name, since the node will fail on it by itself."""

@@ -22,6 +22,7 @@ def folders_of(settings: Settings) -> Folders:
         temp=settings.temp_directory or Path(),
         user=settings.user_directory or Path(),
         models=settings.models_directory or Path(),
+        apart=settings.accounts.enabled,
     )
     add_builtin_models(folders)
     files = list(settings.extra_model_paths)

@@ -156,7 +156,8 @@ class Executor:
 
     def identifier(self, owner: str, plan: Plan) -> Identifier:
         """What makes the keys of a plan's nodes for this owner."""
-        return Identifier(owner, self.file_token, self.numerics, plan.api)
+        token = self.file_token
+        return Identifier(owner, token.of(owner) if isinstance(token, FileIdentity) else token, self.numerics, plan.api)
 
     def keys_of(self, plan: Plan, owner: str) -> tuple[list[Key], set[int]]:
         """The keys of all nodes of a plan, and the indexes of those that never come again."""

@@ -44,7 +44,7 @@ class Session:
             node_type = self.executor.registry.find(node.type_id)
             declared = node_type.input(name)
             if declared is not None:
-                value, finding = check_constant(declared, value, self.executor.services.folders, custom=False)
+                value, finding = check_constant(declared, value, self.executor.services.folders.of(self.owner), custom=False)
                 if finding is not None:
                     return finding
         changed = Node(id, node.type_id, {**node.inputs, name: value}, node.title, node.display_id, node.policy)

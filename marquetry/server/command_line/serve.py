@@ -96,7 +96,7 @@ def serve(
     ignored = context.obj.get("ignored", []) if isinstance(context.obj, dict) else []
     if ignored:
         log.warning("these flags of ComfyUI have no effect here: %s", " ".join(ignored))
-    if settings.reachable_from_elsewhere:
+    if settings.reachable_from_elsewhere and not settings.accounts.enabled:
         log.warning("%s can be reached from other machines, and there are no accounts: whoever reaches it may use it", settings.host)
     from contextlib import ExitStack
 

@@ -198,9 +198,9 @@ class JobService:
         """The node types of the workers. Raises WorkerUnavailable."""
         return await self._ready().describe()
 
-    async def validate(self, graph: bytes, targets: Sequence[str] | None = None) -> ValidationReply:
-        """Let a worker check an API graph (JSON). Raises GraphError and WorkerUnavailable."""
-        return await self._ready().validate(graph, targets)
+    async def validate(self, graph: bytes, targets: Sequence[str] | None = None, owner: str = "") -> ValidationReply:
+        """Let a worker check an API graph (JSON) of an owner. Raises GraphError and WorkerUnavailable."""
+        return await self._ready().validate(graph, targets, owner)
 
     async def stats(self) -> list[WorkerStats]:
         """How the workers are."""

@@ -44,10 +44,10 @@ def _describe(node_type: NodeType, parts: EngineParts) -> NodeDescription:
     return NodeDescription(current.id, current.is_output, current.validate is not None, msgspec.Raw(info), choices)
 
 
-async def validate(parts: EngineParts, graph: bytes, targets: Sequence[str] | None) -> ValidationReply:
+async def validate(parts: EngineParts, graph: bytes, targets: Sequence[str] | None, owner: str = "") -> ValidationReply:
     """Check an API graph. Raises GraphError."""
     submitted = Graph.from_api(orjson.loads(graph), parts.executor.limits)
-    found = await check(submitted, parts.registry, parts.services.folders, targets)
+    found = await check(submitted, parts.registry, parts.services.folders.of(owner), targets)
     problems = tuple(
         ProblemReply(problem.type, problem.message, problem.details, problem.node_id, problem.input_name, _jsonable(problem.extra))
         for problem in found.problems

@@ -60,8 +60,8 @@ class InlineWorker:
     async def describe(self) -> Description:
         return await asyncio.to_thread(answers.describe, self._running().parts)
 
-    async def validate(self, graph: bytes, targets: Sequence[str] | None = None) -> ValidationReply:
-        return await answers.validate(self._running().parts, graph, targets)
+    async def validate(self, graph: bytes, targets: Sequence[str] | None = None, owner: str = "") -> ValidationReply:
+        return await answers.validate(self._running().parts, graph, targets, owner)
 
     async def free(self, *, unload_models: bool = False, free_memory: bool = False) -> None:
         executor = self._running().parts.executor

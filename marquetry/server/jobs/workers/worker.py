@@ -127,8 +127,8 @@ class Worker(Protocol):
         """The node types. Raises WorkerUnavailable."""
         ...
 
-    async def validate(self, graph: bytes, targets: Sequence[str] | None = None) -> ValidationReply:
-        """Check an API graph (JSON). Raises GraphError and WorkerUnavailable."""
+    async def validate(self, graph: bytes, targets: Sequence[str] | None = None, owner: str = "") -> ValidationReply:
+        """Check an API graph (JSON) with the files that its owner sees. Raises GraphError and WorkerUnavailable."""
         ...
 
     async def free(self, *, unload_models: bool = False, free_memory: bool = False) -> None:
