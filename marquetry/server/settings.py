@@ -12,6 +12,7 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import parse_qs, urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
@@ -26,6 +27,7 @@ from marquetry.server.errors import SettingsError
 
 FILE_NAME = "marquetry.yaml"
 HIDDEN = "**********"
+ENCRYPTED = ("require", "verify-ca", "verify-full")
 GIB = 2**30
 
 
@@ -71,7 +73,7 @@ class Settings(BaseSettings):
     data: Path = Field(default=Path("data"), description="folder with everything that is kept")
     host: str = Field(default="127.0.0.1", description="address to listen on")
     port: int = Field(default=8188, ge=0, le=65535, description="port to listen on; 0 picks a free one")
-    listen: bool = Field(default=False, description="permission to listen beyond this machine although there are no accounts")
+    listen: bool = Field(default=False, description="permission to listen beyond this machine without accounts")
 
     input_directory: Path | None = Field(default=None, description="where uploads are; by default `input` in the data folder")
     output_directory: Path | None = Field(default=None, description="where results are saved; by default `output` in the data folder")
@@ -147,10 +149,26 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _stay_on_this_machine(self) -> Settings:
-        if not self.listen and not _is_loopback(self.host):
+        if not self.listen and not self.accounts.enabled and not _is_loopback(self.host):
             raise ValueError(
-                f"host {self.host} can be reached from other machines and there are no accounts yet; allow it with --listen {self.host}"
+                f"host {self.host} can be reached from other machines, and without accounts whoever reaches it may use it: switch accounts "
+                "on with MARQUETRY_ACCOUNTS__ENABLED=true, or accounts: {enabled: true} in marquetry.yaml, and add yourself with 'marquetry "
+                f"users add'; or let everybody in with --listen {self.host}"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _protect_the_way_to_the_database(self) -> Settings:
+        parts = urlsplit(self.database_url.get_secret_value() if self.database_url is not None else "")
+        if (
+            self.environment != "production"
+            or not parts.scheme.startswith("postgres")
+            or not parts.hostname
+            or _is_loopback(parts.hostname)
+        ):
+            return self
+        if not any(value.startswith(ENCRYPTED) for value in parse_qs(parts.query).get("sslmode", [])):
+            raise ValueError(f"database_url leads to {parts.hostname} without encryption; add ?sslmode=verify-full, or require, to it")
         return self
 
     @model_validator(mode="after")

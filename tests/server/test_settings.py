@@ -64,15 +64,27 @@ def test_an_address_beyond_this_machine_needs_permission() -> None:
     for host in ("0.0.0.0", "192.168.1.4", "::", "example.org"):
         with pytest.raises(SettingsError, match="--listen"):
             Settings.read(host=host)
+        with pytest.raises(SettingsError, match="MARQUETRY_ACCOUNTS__ENABLED"):
+            Settings.read(host=host)
         assert Settings.read(host=host, listen=True).reachable_from_elsewhere
+        assert Settings.read(host=host, accounts={"enabled": True}).reachable_from_elsewhere
     assert not Settings.read(host="localhost").reachable_from_elsewhere
     assert not Settings.read(host="127.0.0.1,::1").reachable_from_elsewhere
 
 
+def test_a_database_elsewhere_is_reached_encrypted_in_production() -> None:
+    for url in ("postgresql://db.example.org/x", "postgresql://db.example.org/x?sslmode=prefer"):
+        with pytest.raises(SettingsError, match="sslmode"):
+            Settings.read(database_url=url, environment="production")
+        assert Settings.read(database_url=url, environment="staging").database == url
+    for url in ("postgresql://db.example.org/x?sslmode=verify-full", "postgresql://127.0.0.1/x", "postgresql:///x?host=/run/postgresql"):
+        assert Settings.read(database_url=url, environment="production").database == url
+
+
 def test_secrets_are_hidden_when_settings_are_shown() -> None:
-    settings = Settings.read(database_url="postgresql://me:hush@host/db", civitai_token="hush-token")
+    settings = Settings.read(database_url="postgresql://me:hush@host/db?sslmode=require", civitai_token="hush-token")
     assert "hush" not in json.dumps(settings.shown())
-    assert settings.database == "postgresql://me:hush@host/db"
+    assert settings.database == "postgresql://me:hush@host/db?sslmode=require"
 
 
 def test_the_machine_decides_how_much_is_cached_unless_told() -> None:
