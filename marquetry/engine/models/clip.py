@@ -134,7 +134,7 @@ class Clip:
 
     def encode(self, text: str) -> EncodedPrompt:
         """`text` encoded with its weights, at this encoder's layer; remembered until memory is needed."""
-        key = (self.fingerprint, str(self.dtype), self._layers_run(), tuple(adapter.key for adapter in self.adapters), text)
+        key = (self.fingerprint, str(self.dtype), self.layers_run(), tuple(adapter.key for adapter in self.adapters), text)
         cachable = bool(self.fingerprint) and "embedding:" not in text
         known = self.cache.get(key) if cachable else None
         if known is not None:
@@ -162,7 +162,8 @@ class Clip:
         encoded = self.encode(text)
         return [[encoded.embedding, {"pooled_output": encoded.pooled}]]
 
-    def _layers_run(self) -> int:
+    def layers_run(self) -> int:
+        """After how many of the file's layers hidden states are read."""
         present = int(self.part.recipe.config["num_hidden_layers"])
         if self.stop_layer is None:
             return present - self.part.layer
@@ -177,7 +178,7 @@ class Clip:
         if int(ids.max()) >= vocabulary:
             raise NodeFailed(f"this text encoder knows {vocabulary:,} tokens; prompts need all {END_TOKEN + 1:,} of CLIP")
         ends = [next(place for place, (token, _) in enumerate(chunk) if isinstance(token, int) and token == END_TOKEN) for chunk in chunks]
-        stop = self._layers_run()
+        stop = self.layers_run()
         with self.resident.use() as network, applied(network, self.adapters), torch.inference_mode():
             embedded = network.embeddings.token_embedding(ids.to(self.device))
             for row, chunk in enumerate(chunks):

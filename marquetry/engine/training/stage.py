@@ -91,11 +91,15 @@ class Stage(ABC):
         """Called after each step, for what moves along with the weights."""
 
     def _accumulated(self, part: int, parts: int) -> float:
-        loss = self.loss(self.draws(part)) / parts if parts > 1 else self.loss(self.draws(part))
-        value = loss.item()
-        if not math.isfinite(value):
-            raise self._diverged(f"the loss is {value}")
-        torch.autograd.backward(self.scaler.scale(loss))
+        draws = self.draws(part)
+        devices = [self.compute.device] if self.compute.device.type == "cuda" else []
+        with torch.random.fork_rng(devices):  # for what draws from torch's own generator, such as dropout
+            torch.manual_seed(draws.tensors.initial_seed())
+            loss = self.loss(draws) / parts if parts > 1 else self.loss(draws)
+            value = loss.item()
+            if not math.isfinite(value):
+                raise self._diverged(f"the loss is {value}")
+            torch.autograd.backward(self.scaler.scale(loss))
         return value
 
     def _diverged(self, what: str) -> TrainingFailed:
