@@ -97,6 +97,8 @@ async def _serve(settings: Settings, listening: Callable[[str], None]) -> None:
             concurrent_jobs=settings.concurrent_jobs,
             quick_jobs=settings.quick_jobs,
             queued_per_client=settings.limits.queued_jobs_per_client,
+            starvation_s=settings.automation.starvation_s,
+            stuck=settings.automation.stuck_limits(),
         )
         application = create_app(settings, jobs, registry, folders, logs=logs)
         runner = web.AppRunner(application, access_log=None, shutdown_timeout=CLOSE_S, max_line_size=MAX_LINE_BYTES)

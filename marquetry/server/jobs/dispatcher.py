@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TypeVar
 
@@ -25,10 +26,12 @@ from marquetry.server.jobs.live import Live, ended, now_ms
 from marquetry.server.jobs.loss import end_of_loss, record_of_loss
 from marquetry.server.jobs.message import JobLeased, JobQueued, JobRequeued, PackMessage, QueueChanged
 from marquetry.server.jobs.queue import Finish, Inserted, NewJob, finish_jobs, insert_jobs
+from marquetry.server.jobs.together import Together, insert_together
 from marquetry.server.jobs.workers.worker import Worker, WorkerListener
 
 logger = logging.getLogger(__name__)
 RETRY_S = 1.0
+GRACE_S = 10.0  # how long a stuck job may take to stop by itself
 Result = TypeVar("Result")
 
 
@@ -51,6 +54,8 @@ class Dispatcher:
         self.live: dict[str, Live] = {}
         self.graphs = GraphMemory()
         self.waiting = 0
+        self.grace_s = GRACE_S
+        self.on_end: Callable[[Live], None] = lambda live: None  # hears of every job that ran to its end here
         self.changes = 0  # grows with every change of the queue that this process makes
         self._idle.set()
 
@@ -67,6 +72,24 @@ class Dispatcher:
         inserting.add_done_callback(partial(self._inserted, new))
         self._lease()
         return inserting
+
+    def insert_together(self, together: Together, graphs: Sequence[Graph]) -> asyncio.Future[None]:
+        """Put several jobs in the queue, all or none."""
+        for new, graph in zip(together.news, graphs, strict=True):
+            self.graphs.keep(new.id, graph)
+        inserting = self._database.write(insert_together, together)
+        inserting.add_done_callback(partial(self._inserted_together, together))
+        self._lease()
+        return inserting
+
+    def _inserted_together(self, together: Together, future: asyncio.Future[None]) -> None:
+        if future.exception() is not None:
+            for new in together.news:
+                self.graphs.take(new.id)
+            return
+        for new in together.news:
+            self._feed.publish(JobQueued(job_id=new.id, time_ms=new.created_ms), owner=new.owner, client_id=new.client_id)
+        self.added(len(together.news))
 
     def _inserted(self, new: NewJob, future: asyncio.Future[Inserted]) -> None:
         if future.exception() is not None or future.result().existing:
@@ -136,11 +159,17 @@ class Dispatcher:
         live = self.live.get(job_id)
         if live is None or live.end is not None:
             return
+        live.heard_s = time.monotonic()
         live.view.fold_all(events)
         last = events[-1]
         if type(last) is JobFinished:
-            live.end, live.untold = last, events[:-1]
             self._crew.end(live)
+            if live.stuck and live.view.state is not JobState.COMPLETED:
+                del self.live[job_id]
+                self._give_up((live.leased.token,), live.stuck)
+                return
+            live.end, live.untold = last, events[:-1]
+            self.on_end(live)
             self._finish(live, Finish(job_id, live.leased.token, live.view.state, now_ms(), live.view.encode()))
             self.offer()
         else:
@@ -194,7 +223,27 @@ class Dispatcher:
             return
         for live in lost:
             self.live.pop(live.leased.id, None)
-        self._give_up(tuple(live.leased.token for live in lost), reason)
+        for live in lost:
+            if live.stuck:
+                self._give_up((live.leased.token,), live.stuck)
+        others = tuple(live.leased.token for live in lost if not live.stuck)
+        if others:
+            self._give_up(others, reason, blame=len(others) == len(lost))
+
+    def end_try(self, live: Live, reason: str) -> None:
+        """A try is stuck: stop it, by force if it has to be; the job is tried again as after any loss."""
+        logger.error("job %s is stuck: %s", live.leased.id, reason)
+        live.stuck = reason
+        live.worker.cancel(live.leased.id)
+        self._loop.call_later(self.grace_s, self._force, live)
+
+    def _force(self, live: Live) -> None:
+        if self.live.get(live.leased.id) is not live or live.end is not None or self._closing or live.worker.restart():
+            return
+        logger.error("job %s can't be stopped here; it fails, and what it computes goes on until the server ends", live.leased.id)
+        live.end, record = ended(live.leased.id, JobState.FAILED, "stuck", live.stuck, now_ms())
+        self._crew.end(live)
+        self._finish(live, Finish(live.leased.id, live.leased.token, JobState.FAILED, now_ms(), record))
 
     def _give_up(self, tokens: tuple[str, ...], reason: str, *, blame: bool = True) -> None:
         loss = Loss(now_ms(), reason, record_of_loss, tokens=tokens, blame=blame)

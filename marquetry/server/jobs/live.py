@@ -26,16 +26,19 @@ def now_ms() -> int:
 class Live:
     """A leased job: its worker, its state so far, and once it ended the event that waits for the database, with what came just before.
 
-    `alone`: it is a further attempt of a job whose worker died, so nothing else may run on its worker.
+    `alone`: it is a further attempt of a job whose worker died, so nothing else may run on its worker. `heard_s`: when something was last
+    heard of it, by the monotonic clock. `stuck`: why this try is ended.
     """
 
-    __slots__ = ("alone", "cancelling", "end", "leased", "untold", "view", "worker")
+    __slots__ = ("alone", "cancelling", "end", "heard_s", "leased", "stuck", "untold", "view", "worker")
 
     def __init__(self, leased: Leased, worker: Worker, graph: Graph | None) -> None:
         self.leased = leased
         self.worker = worker
         self.alone = leased.attempts > 1
         self.cancelling = False
+        self.heard_s = time.monotonic()
+        self.stuck = ""
         self.end: JobFinished | None = None
         self.untold: Sequence[AnyEvent] = ()
         raw = leased.graph

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
+from typing import TYPE_CHECKING
 
 import orjson
 
@@ -20,12 +21,21 @@ from marquetry.server.jobs.feed import Feed
 from marquetry.server.jobs.holder import is_dead, own_holder
 from marquetry.server.jobs.job import Job, JobState, Submission
 from marquetry.server.jobs.lease import Loss, lose_leases, running_holders
-from marquetry.server.jobs.live import ended, now_ms
+from marquetry.server.jobs.live import Live, ended, now_ms
 from marquetry.server.jobs.loss import record_of_loss
+from marquetry.server.jobs.outlook import Outlook
 from marquetry.server.jobs.queue import Cancel, NewJob, Removal, cancel_jobs, remove_finished
+from marquetry.server.jobs.shares import promote_waiting, restand_jobs
+from marquetry.server.jobs.standing import EqualStanding, QueueStanding, Standing
+from marquetry.server.jobs.times import NodeTimes
+from marquetry.server.jobs.together import Together
 from marquetry.server.jobs.token import job_id as new_job_id
 from marquetry.server.jobs.view import JobView
+from marquetry.server.jobs.watchdog import StuckLimits, Watchdog
 from marquetry.server.jobs.workers.worker import Description, ValidationReply, Worker, WorkerStats
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
 
 logger = logging.getLogger(__name__)
 LOOK_AGAIN_S = 1.0  # how often `wait` asks the database, for ends that other processes write
@@ -34,7 +44,8 @@ LOOK_AGAIN_S = 1.0  # how often `wait` asks the database, for ends that other pr
 class JobService:
     """Jobs of one server. `queued_per_client` bounds what one client may have waiting; None: no bound.
 
-    A worker runs `concurrent_jobs` at a time; while they are over in no time it may hold `quick_jobs`, if that is more.
+    A worker runs `concurrent_jobs` at a time; while they are over in no time it may hold `quick_jobs`, if that is more. `standing` knows
+    plans; whoever sells those puts theirs here before the start. An owner who got nothing for `starvation_s` gets one job through.
     """
 
     def __init__(
@@ -47,12 +58,20 @@ class JobService:
         queued_per_client: int | None = None,
         lease_s: float = 30.0,
         heartbeat_s: float = 5.0,
+        starvation_s: float = 600.0,
+        stuck: StuckLimits | None = None,
     ) -> None:
         self.feed = Feed()
         self.workers = list(workers)
         self.database = database
         self._crew = Crew(workers, concurrent_jobs, quick_jobs)
         self._dispatcher = Dispatcher(database, self._crew, self.feed, own_holder(), lease_s)
+        self.standing: QueueStanding = EqualStanding()
+        self.times = NodeTimes()
+        self.outlook = Outlook(database, self.times, len(workers))
+        self.watchdog = Watchdog(stuck or StuckLimits())
+        self._dispatcher.on_end = self._note_times
+        self._starvation_ms = int(starvation_s * 1000)
         self._queued_per_client = queued_per_client
         self._heartbeat_s = heartbeat_s
         self._beating: asyncio.Task[None] | None = None
@@ -66,6 +85,7 @@ class JobService:
         await self.database.write(lose_leases, loss)
         self._number = await self.database.read(archive.highest_number)
         self._dispatcher.waiting, _ = await self.database.read(archive.count_remaining)
+        await self.times.load(self.database)
         for worker in self.workers:
             await worker.start(self._dispatcher.listener(worker))
         self._beating = asyncio.create_task(self._beat())
@@ -83,24 +103,26 @@ class JobService:
 
     async def submit(self, submission: Submission) -> Job:
         """Queue a job; it is durable when this returns. Raises QueueFull, DuplicateJob and IdempotencyConflict."""
-        new = self._new_job(submission)
+        new = self._new_job(submission, await self.standing.of(submission.owner))
         inserted = await asyncio.shield(self._dispatcher.insert(new, submission.graph))
         known = await self.find(inserted.id) if inserted.existing else None
-        if known is not None:
-            return known
-        return Job(
-            id=new.id,
-            owner=new.owner,
-            client_id=new.client_id,
-            state=JobState.QUEUED,
-            number=new.number,
-            priority=new.priority,
-            created_ms=new.created_ms,
-            graph=new.graph,
-            extra=new.extra,
-            outputs_to_execute=submission.outputs,
-            idempotency_key=new.idempotency_key,
-        )
+        return known if known is not None else _queued(new, submission)
+
+    async def submit_together(self, submissions: Sequence[Submission], beside: Callable[[Connection], None]) -> list[Job]:
+        """Queue jobs of one owner, all of them or none; `beside` writes what belongs to them in the same transaction, before they are there.
+
+        Raises what `submit` raises, and what `beside` does.
+        """
+        standing = await self.standing.of(submissions[0].owner) if submissions else Standing()
+        news = [self._new_job(submission, standing) for submission in submissions]
+        together = Together(tuple(news), beside)
+        await asyncio.shield(self._dispatcher.insert_together(together, [submission.graph for submission in submissions]))
+        return [_queued(new, submission) for new, submission in zip(news, submissions, strict=True)]
+
+    async def restand(self, owner: str) -> None:
+        """The owner has another plan: let the jobs that wait stand as it says."""
+        await self.database.write(restand_jobs, (owner, await self.standing.of(owner)))
+        self._dispatcher.offer()
 
     async def find(self, job_id: str, owner: str | None = None) -> Job | None:
         """The job of that id as it is now; another owner's is not found."""
@@ -221,7 +243,11 @@ class JobService:
         live = self._dispatcher.live.get(job.id)
         return job if live is None or job.state.is_final else live.overlay(job)
 
-    def _new_job(self, submission: Submission) -> NewJob:
+    def _note_times(self, live: Live) -> None:
+        if live.view.state is JobState.COMPLETED:
+            self.times.note(live.leased.graph, live.leased.affinity, live.view.nodes, now_ms() - live.leased.started_ms)
+
+    def _new_job(self, submission: Submission, standing: Standing) -> NewJob:
         if submission.number is None:
             self._number += 1
         number = submission.number if submission.number is not None else -self._number if submission.front else self._number
@@ -231,21 +257,25 @@ class JobService:
         fingerprint = None
         if submission.idempotency_key is not None:
             fingerprint = hashlib.blake2b(b"\0".join((graph, extra, outputs)), digest_size=32).digest()
+        affinity = affinity_of(submission.graph)
         return NewJob(
             id=submission.job_id or new_job_id(),
             owner=submission.owner,
             client_id=submission.client_id,
-            priority=submission.priority,
+            priority=standing.priority(submission.priority),
             number=float(number),
             created_ms=now_ms(),
             graph=graph,
             extra=extra,
             outputs=outputs,
-            affinity=affinity_of(submission.graph),
+            affinity=affinity,
             idempotency_key=submission.idempotency_key,
             fingerprint=fingerprint,
             waiting_limit=self._queued_per_client,
             id_given=submission.job_id is not None,
+            weight=standing.weight,
+            max_running=standing.running_jobs,
+            expected_ms=self.times.expected_ms(submission.graph, affinity),
         )
 
     async def _cancel(self, job_id: str, owner: str | None, *, running: bool = True) -> bool:
@@ -263,6 +293,10 @@ class JobService:
             await asyncio.sleep(self._heartbeat_s)
             try:
                 await self._dispatcher.beat()
+                for live, reason in self.watchdog.look(self._dispatcher.live.values()):
+                    self._dispatcher.end_try(live, reason)
+                await self.database.write(promote_waiting, now_ms() - self._starvation_ms)
+                await self.times.digest(self.database, now_ms())
                 changes = self._dispatcher.changes
                 waiting, _ = await self.database.read(archive.count_remaining)
                 if changes == self._dispatcher.changes:
@@ -270,3 +304,19 @@ class JobService:
                 self._dispatcher.offer()
             except Exception:  # the database may be away for a while; leases last longer than one beat
                 logger.exception("the heartbeat of the queue failed")
+
+
+def _queued(new: NewJob, submission: Submission) -> Job:
+    return Job(
+        id=new.id,
+        owner=new.owner,
+        client_id=new.client_id,
+        state=JobState.QUEUED,
+        number=new.number,
+        priority=new.priority,
+        created_ms=new.created_ms,
+        graph=new.graph,
+        extra=new.extra,
+        outputs_to_execute=submission.outputs,
+        idempotency_key=new.idempotency_key,
+    )

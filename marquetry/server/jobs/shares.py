@@ -13,6 +13,7 @@ from sqlalchemy import Connection, Select, exists, func, select, text, update
 
 from marquetry.server.database.tables import jobs
 from marquetry.server.jobs.queue import QUEUED, RUNNING, AnyRow, columns
+from marquetry.server.jobs.standing import Standing
 
 LOCK = 0x71756575  # any number that nobody else takes
 MAX_ROUNDS = 50
@@ -47,6 +48,16 @@ def within_limits(connection: Connection, line: Select[*tuple[Any, ...]], candid
             break
         rows = connection.execute(line.where(columns.owner.not_in(full), columns.id.not_in(kept)), {"count": count}).all()
     return sorted(kept.values(), key=lambda row: (-row.priority, row.turn, row.seq))[:count]
+
+
+def restand_jobs(connection: Connection, changes: Sequence[tuple[str, Standing]]) -> list[Exception | None]:
+    """Let the waiting jobs of owners have the class and the limit of their new standing. Their turns so far stay."""
+    for owner, standing in changes:
+        values: dict[str, Any] = {"max_running": standing.running_jobs}
+        if standing.priority_class is not None:
+            values["priority"] = standing.priority_class
+        connection.execute(update(jobs).where(columns.owner == owner, columns.state == QUEUED).values(**values))
+    return [None] * len(changes)
 
 
 def promote_waiting(connection: Connection, before_ms: Sequence[int]) -> list[int | Exception]:

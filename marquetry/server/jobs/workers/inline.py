@@ -57,6 +57,9 @@ class InlineWorker:
     def cancel(self, job_id: str) -> None:
         self._running().cancel(job_id)
 
+    def restart(self) -> bool:
+        return False  # it would have to end the server
+
     async def describe(self) -> Description:
         return await asyncio.to_thread(answers.describe, self._running().parts)
 

@@ -69,6 +69,10 @@ class Link(asyncio.Protocol):
         if self._transport is not None and not self._transport.is_closing():
             self._transport.write(wire.pack(message))
 
+    def kill(self) -> None:
+        """End the child at once; `closed` tells when it is gone."""
+        self._process.kill()
+
     async def end(self, patience_s: float) -> str:
         """Make sure that the child is dead, and say how it died."""
         try:

@@ -71,6 +71,11 @@ class ProcessWorker:
         if self._link is not None:
             self._link.send(wire.Cancel(job_id))
 
+    def restart(self) -> bool:
+        if self._link is not None:
+            self._link.kill()
+        return True
+
     async def describe(self) -> Description:
         return await self._ask("describe", Description)
 

@@ -123,6 +123,10 @@ class Worker(Protocol):
         """Stop a job at its next step; its JobFinished says whether it was in time."""
         ...
 
+    def restart(self) -> bool:
+        """End by force what it runs, which is then lost, and start anew; False where that can't be done."""
+        ...
+
     async def describe(self) -> Description:
         """The node types. Raises WorkerUnavailable."""
         ...
