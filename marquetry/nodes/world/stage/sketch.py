@@ -1,0 +1,123 @@
+"""A picture before it has colours: each sample holds the number of the ink that was painted there last.
+
+Painting once gives everything: a table from inks to colours is the picture in some style, a table from inks to parts is
+the masks, a table to distances is the depth. So the truth about a picture is exact by construction.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw
+
+from marquetry.nodes.world.stage.curves import Points, Shape
+from marquetry.nodes.world.stage.palette import Rgb
+
+VIEW = 256.0  # a picture is this wide in its own units, however many pixels it has
+SAMPLES = 4  # per pixel, in each direction
+BACKDROP = 0  # the ink of sky and ground
+Index = NDArray[numpy.int32]
+
+
+@dataclass(frozen=True, slots=True)
+class Ink:
+    """What one flat area is: colour, the thing and part it belongs to, how far it is, and how light treats it.
+
+    `line` names the part that it lies on, so that details are not outlined; `bulk` is how round its part is, in units of
+    the picture; `glows` is for what gives light itself.
+    """
+
+    colour: Rgb
+    thing: int
+    part: str
+    line: str
+    distance: float
+    bulk: float
+    glows: bool = False
+    ground: bool = False  # lies flat: shadows fall on it
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """Where a drawing's own coordinates (y up) lie in the picture (y down): turned and scaled by one complex number."""
+
+    origin: complex
+    scale: complex
+    mirrored: bool = False
+
+    def place(self, points: Shape) -> Points:
+        """Points in the picture's units."""
+        own = numpy.asarray(points, dtype=numpy.complex128)
+        if self.mirrored:
+            own = -own.conj()
+        placed: Points = (own * self.scale).conj() + self.origin
+        return placed
+
+    def at(self, point: complex, scale: float = 1.0, turn: float = 0.0) -> Frame:
+        """A frame within this one; `turn` in degrees."""
+        angle = -turn if self.mirrored else turn
+        factor = self.scale * scale * complex(numpy.cos(numpy.radians(angle)), numpy.sin(numpy.radians(angle)))
+        return Frame(complex(self.place([point])[0]), factor, self.mirrored)
+
+
+class Sketch:
+    """The sheet: `size` pixels wide."""
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        self.inks: list[Ink] = [Ink((0, 0, 0), 0, "backdrop", "backdrop", float("inf"), 0.0, ground=True)]
+        self._numbers: dict[Ink, int] = {}
+        self._sheet = Image.new("I", (size * SAMPLES, size * SAMPLES), BACKDROP)
+        self._draw = ImageDraw.Draw(self._sheet)
+        self._scale = size * SAMPLES / VIEW
+
+    def paint(self, points: Points, ink: Ink) -> None:
+        """Fill an outline, given in the picture's units."""
+        number = self._numbers.get(ink)
+        if number is None:
+            number = self._numbers[ink] = len(self.inks)
+            self.inks.append(ink)
+        flat = (points * self._scale).view(numpy.float64)
+        self._draw.polygon(flat.tolist(), fill=number)
+
+    def samples(self) -> Index:
+        """Ink numbers `[size * SAMPLES, size * SAMPLES]`."""
+        return numpy.asarray(self._sheet)
+
+    def pixels(self) -> Index:
+        """Ink numbers `[size, size]`, as met in the middle of each pixel."""
+        middle = SAMPLES // 2
+        return self.samples()[middle::SAMPLES, middle::SAMPLES]
+
+
+class Brush:
+    """Paints one thing in its own coordinates."""
+
+    __slots__ = ("distance", "frame", "sketch", "thing", "unit")
+
+    def __init__(self, sketch: Sketch, frame: Frame, thing: int, distance: float) -> None:
+        self.sketch = sketch
+        self.frame = frame
+        self.thing = thing
+        self.distance = distance
+        self.unit = abs(frame.scale)
+
+    def fill(self, points: Shape, colour: Rgb, part: str, over: str | None = None, bulk: float = 0.15, glows: bool = False) -> None:
+        """Fill an outline. `over` is the part that this is a detail of; `bulk` is in the drawing's own units."""
+        ink = Ink(colour, self.thing, part, over or part, self.distance, round(bulk * self.unit, 1), glows)
+        self.sketch.paint(self.frame.place(points), ink)
+
+    def at(self, point: complex, scale: float = 1.0, turn: float = 0.0) -> Brush:
+        """A brush for a drawing within this one."""
+        return Brush(self.sketch, self.frame.at(point, scale, turn), self.thing, self.distance)
+
+    def nearer(self, by: float) -> Brush:
+        """A brush for something a little nearer, or farther where `by` is negative; in metres."""
+        return Brush(self.sketch, self.frame, self.thing, self.distance - by)
+
+    def mirrored(self) -> Brush:
+        """A brush that swaps left and right."""
+        frame = Frame(self.frame.origin, self.frame.scale, not self.frame.mirrored)
+        return Brush(self.sketch, frame, self.thing, self.distance)
