@@ -1,43 +1,29 @@
-"""Clip: what travels as CLIP: a text encoder of CLIP's kind with its tokenizer, the layer it is read at, and its adapters."""
+"""Clip: what travels as CLIP: the text encoders of a family with their tokenizers, layers and adapters."""
 
 from __future__ import annotations
 
 import copy
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Self, TypeAlias
+from typing import Any, Self, TypeAlias
 
 from marquetry.engine.errors import NodeFailed
-from marquetry.engine.lazy import torch
-from marquetry.engine.models.adapters.adapter import Adapter, AppliedAdapter, MatchedAdapter
-from marquetry.engine.models.adapters.apply import applied, staged
-from marquetry.engine.models.text.clip_tokenizer import END_TOKEN
-from marquetry.engine.models.families.family import Found, TextEncoderPart
-from marquetry.engine.models.text.prompt import FindEmbedding, TokenizedPrompt, WeightedToken, empty_chunk, tokenize_prompt
+from marquetry.engine.models.adapters.adapter import Adapter, MatchedAdapter
+from marquetry.engine.models.families.family import Found
+from marquetry.engine.models.families.registry import family
+from marquetry.engine.models.text.encoder import TextEncoder
+from marquetry.engine.models.text.prompt import TokenizedPrompt
+from marquetry.engine.models.text.recipe import EncodedPrompt
 
-if TYPE_CHECKING:
-    from torch import Tensor, device, dtype
-
-    from marquetry.engine.models.residency import Resident
+__all__ = ["Clip", "EncodedPrompt", "EncodingCache"]
 
 CACHE_BYTES = 64 * 2**20
 CacheKey: TypeAlias = tuple[Any, ...]
-
-
-@dataclass(frozen=True, eq=False)
-class EncodedPrompt:
-    """`embedding` [1, T, D] and `pooled` [1, P], float32 on the CPU; `missing` names textual inversions that were left out."""
-
-    embedding: Tensor
-    pooled: Tensor
-    missing: tuple[str, ...] = ()
-
-    @property
-    def size_bytes(self) -> int:
-        return self.embedding.nbytes + self.pooled.nbytes
+Texts: TypeAlias = Mapping[str, TokenizedPrompt]
+"""A tokenized prompt for each encoder, by role."""
 
 
 class EncodingCache:
@@ -71,52 +57,70 @@ class EncodingCache:
             self._used_bytes = 0
 
 
-@dataclass(frozen=True, eq=False)
-class Clip:
-    """A text encoder. Immutable: copies share the resident weights and the cache of encoded prompts.
+@dataclass(frozen=True)
+class MatchedEncoders:
+    """What of an adapter fits each encoder, by role."""
 
-    `stop_layer` is -1 for the last layer, -2 for the one before, ...; None for the layer that the family reads.
-    """
-
-    resident: Resident[Any]
-    found: Found = field(repr=False)  # what its file holds
-    family: str
-    device: device
-    dtype: dtype
-    find_embedding: FindEmbedding = field(repr=False)  # vectors of this encoder's width
-    cache: EncodingCache = field(repr=False)
-    fingerprint: str = ""
-    stop_layer: int | None = None
-    adapters: tuple[AppliedAdapter, ...] = ()
+    by_role: Mapping[str, MatchedAdapter]
 
     @property
-    def part(self) -> TextEncoderPart:
-        """The encoder as its family describes it."""
-        assert self.found.text_encoder is not None
-        return self.found.text_encoder
+    def targets(self) -> bool:
+        """Whether it changes anything."""
+        return any(match.targets for match in self.by_role.values())
+
+    @property
+    def matched(self) -> frozenset[str]:
+        return frozenset[str]().union(*(match.matched for match in self.by_role.values()))
+
+    @property
+    def misfits(self) -> tuple[str, ...]:
+        return tuple(misfit for match in self.by_role.values() for misfit in match.misfits)
+
+
+@dataclass(frozen=True, eq=False)
+class Clip:
+    """Text encoders by role, read as their family reads them. Immutable: copies share the resident weights and what was encoded."""
+
+    encoders: Mapping[str, TextEncoder]
+    found: Found = field(repr=False)  # what its files hold
+    family: str
+    cache: EncodingCache = field(repr=False)
+    tokenizer_options: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def first(self) -> TextEncoder:
+        """The first encoder: the only one of Stable Diffusion 1 and 2."""
+        return next(iter(self.encoders.values()))
 
     @property
     def width(self) -> int:
-        return int(self.part.recipe.config["hidden_size"])
+        """The size of the first encoder's embeddings."""
+        return self.first.part.width
 
     @property
-    def layer_count(self) -> int:
-        """The layers of the published encoder, those that the file leaves out included."""
-        return int(self.part.recipe.config["num_hidden_layers"]) + self.part.absent_layers
+    def stop_layer(self) -> int | None:
+        return self.first.stop_layer
+
+    @property
+    def fingerprint(self) -> str:
+        """Of the files that the weights come from; empty when one of them has none."""
+        prints = [encoder.fingerprint for encoder in self.encoders.values()]
+        return "+".join(prints) if all(prints) else ""
 
     def with_stop_layer(self, stop_layer: int | None) -> Self:
-        """A copy that is read after another layer; past the first, ComfyUI reads the last, and so do we."""
-        return replace(self, stop_layer=stop_layer)
+        """A copy whose encoders of CLIP's kind are read after another layer; past the first, ComfyUI reads the last, and so do we."""
+        return self._changed(
+            {role: replace(each, stop_layer=stop_layer) for role, each in self.encoders.items() if each.part.kind == "clip"}
+        )
 
-    def match(self, adapter: Adapter) -> MatchedAdapter:
-        """What of an adapter fits this encoder. Brings the weights into memory."""
-        with self.resident.use() as network:
-            return adapter.for_network(network, "text_encoder")
+    def match(self, adapter: Adapter) -> MatchedEncoders:
+        """What of an adapter fits these encoders. Brings the weights into memory."""
+        return MatchedEncoders({role: encoder.match(adapter) for role, encoder in self.encoders.items()})
 
-    def with_adapter(self, adapter: Adapter | MatchedAdapter, strength: float) -> Self:
+    def with_adapter(self, adapter: Adapter | MatchedEncoders, strength: float) -> Self:
         """A copy with one more adapter at that strength; the base weights stay shared and untouched."""
-        matched = adapter if isinstance(adapter, MatchedAdapter) else self.match(adapter)
-        return replace(self, adapters=(*self.adapters, matched.applied(strength)))
+        matched = adapter if isinstance(adapter, MatchedEncoders) else self.match(adapter)
+        return self._changed({role: self.encoders[role].with_adapter(match, strength) for role, match in matched.by_role.items()})
 
     def clone(self) -> Self:
         """A shallow copy."""
@@ -125,75 +129,37 @@ class Clip:
     @contextmanager
     def loaded(self) -> Iterator[None]:
         """Keeps weights and adapters on the device while the block runs."""
-        with self.resident.use() as network, staged(network, self.adapters):
+        with ExitStack() as stack:
+            for encoder in self.encoders.values():
+                stack.enter_context(encoder.loaded())
             yield
 
-    def tokenize(self, text: str) -> TokenizedPrompt:
-        """The prompt in weighted chunks of 77 tokens. Raises ModelFormatError for an unsound textual inversion."""
-        return tokenize_prompt(text, pad_token=self.part.pad_token, find_embedding=self.find_embedding)
+    def tokenize(self, text: str, **texts: str) -> Texts:
+        """The prompt for every encoder; `texts` are those, by role, that get another one."""
+        return {role: encoder.tokenize(texts.get(role, text)) for role, encoder in self.encoders.items()}
 
-    def encode(self, text: str) -> EncodedPrompt:
-        """`text` encoded with its weights, at this encoder's layer; remembered until memory is needed."""
-        key = (self.fingerprint, str(self.dtype), self.layers_run(), tuple(adapter.key for adapter in self.adapters), text)
-        cachable = bool(self.fingerprint) and "embedding:" not in text
+    def encode(self, text: str, **texts: str) -> EncodedPrompt:
+        """`text` encoded with its weights; remembered until memory is needed. `texts` as in `tokenize`."""
+        key = (self.family, tuple((role, encoder.key, texts.get(role, text)) for role, encoder in self.encoders.items()))
+        cachable = bool(self.fingerprint) and not any("embedding:" in words for words in (text, *texts.values()))
         known = self.cache.get(key) if cachable else None
         if known is not None:
             return known
-        encoded = self.encode_tokens(self.tokenize(text))
+        encoded = self.encode_tokens(self.tokenize(text, **texts))
         if cachable:
             self.cache.put(key, encoded)
         return encoded
 
-    def encode_tokens(self, prompt: TokenizedPrompt) -> EncodedPrompt:
-        """As `encode`, of a tokenized prompt. A weight moves an embedding along the line from the empty prompt's."""
-        chunks = list(prompt.chunks)
-        if prompt.is_weighted:
-            chunks.append(empty_chunk(self.part.pad_token))
-        hidden, pooled = self._forward(chunks)
-        parts = hidden[: len(prompt.chunks)]
-        if prompt.is_weighted:
-            weights = torch.tensor([[weight for _, weight in chunk] for chunk in prompt.chunks])[..., None]  # [S, 77, 1]
-            moved = (parts - hidden[-1:]) * weights + hidden[-1:]
-            parts = torch.where(weights == 1.0, parts, moved)
-        return EncodedPrompt(parts.reshape(1, -1, hidden.shape[-1]), pooled[:1], prompt.missing)
+    def encode_tokens(self, texts: Texts) -> EncodedPrompt:
+        """As `encode`, of tokenized prompts. Raises NodeFailed for a role that these encoders lack."""
+        strange = [role for role in texts if role not in self.encoders]
+        if strange:
+            raise NodeFailed(f"there is no text encoder '{strange[0]}' here, only {', '.join(self.encoders)}")
+        return family(self.family).text.compose({role: self.encoders[role].encode(prompt) for role, prompt in texts.items()})
 
     def encode_conditioning(self, text: str) -> list[Any]:
         """`text` as CONDITIONING."""
-        encoded = self.encode(text)
-        return [[encoded.embedding, {"pooled_output": encoded.pooled}]]
+        return self.encode(text).conditioning()
 
-    def layers_run(self) -> int:
-        """After how many of the file's layers hidden states are read."""
-        present = int(self.part.recipe.config["num_hidden_layers"])
-        if self.stop_layer is None:
-            return present - self.part.layer
-        if abs(self.stop_layer) > self.layer_count:
-            return present
-        return max(1, min(present, self.layer_count + self.stop_layer + 1))
-
-    def _forward(self, chunks: list[tuple[WeightedToken, ...]]) -> tuple[Tensor, Tensor]:
-        """Hidden states `[S, 77, D]` after the final norm, and pooled outputs `[S, P]`, float32 on the CPU."""
-        ids = torch.tensor([[token if isinstance(token, int) else 0 for token, _ in chunk] for chunk in chunks])
-        vocabulary = int(self.part.recipe.config["vocab_size"])
-        if int(ids.max()) >= vocabulary:
-            raise NodeFailed(f"this text encoder knows {vocabulary:,} tokens; prompts need all {END_TOKEN + 1:,} of CLIP")
-        ends = [next(place for place, (token, _) in enumerate(chunk) if isinstance(token, int) and token == END_TOKEN) for chunk in chunks]
-        stop = self.layers_run()
-        with self.resident.use() as network, applied(network, self.adapters), torch.inference_mode():
-            embedded = network.embeddings.token_embedding(ids.to(self.device))
-            for row, chunk in enumerate(chunks):
-                for column, (token, _) in enumerate(chunk):
-                    if not isinstance(token, int):
-                        embedded[row, column] = token.to(embedded)
-            hidden = network.embeddings(inputs_embeds=embedded)
-            chosen = hidden
-            for number, layer in enumerate(network.encoder.layers, start=1):
-                hidden = layer(hidden, None, is_causal=True)
-                if number == stop:
-                    chosen = hidden
-            last = network.final_layer_norm(hidden)
-            pooled = last[torch.arange(len(chunks)), torch.tensor(ends)]
-            if hasattr(network, "text_projection"):
-                pooled = network.text_projection(pooled)
-            chosen = last if stop == len(network.encoder.layers) else network.final_layer_norm(chosen)
-        return chosen.float().cpu().clone(), pooled.float().cpu().clone()
+    def _changed(self, encoders: Mapping[str, TextEncoder]) -> Self:
+        return replace(self, encoders={**self.encoders, **encoders})

@@ -13,18 +13,21 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
-from marquetry.engine.errors import NodeFailed
+from marquetry.engine.errors import ModelFormatError, NodeFailed
 from marquetry.engine.folders import Folders
 from marquetry.engine.lazy import torch
 from marquetry.engine.models.budget import best_device, default_budget_bytes, default_dtype, dtype_named
 from marquetry.engine.models.clip import Clip, EncodingCache
 from marquetry.engine.models.families.family import Found
-from marquetry.engine.models.families.registry import families, family, require
+from marquetry.engine.models.families.registry import describe_layout, families, family, require
 from marquetry.engine.models.folder import folder_hints
 from marquetry.engine.models.model import Model
 from marquetry.engine.models.network import NetworkRecipe, build
 from marquetry.engine.models.residency import Residency, Resident
 from marquetry.engine.models.store import ModelStore
+from marquetry.engine.models.text.encoder import TextEncoder
+from marquetry.engine.models.text.files import TextFile, text_file
+from marquetry.engine.models.text.part import TextEncoderPart
 from marquetry.engine.models.text.textual_inversion import find_embedding
 from marquetry.engine.models.vae import Vae
 from marquetry.engine.models.weights import Weights, open_weights
@@ -49,6 +52,7 @@ class Checkpoint(NamedTuple):
 
 @dataclass(frozen=True)
 class _Opened:
+    path: Path
     weights: Weights
     fingerprint: str
     hints: Mapping[str, Mapping[str, Any]]
@@ -100,7 +104,7 @@ class ModelLibrary:
         """
         path = self.store.path(kind, name)
         opened, found = self._recognised(path, "denoiser")
-        clip = self._clip(opened, found, path) if found.text_encoder is not None else None
+        clip = self._clip(opened, found) if found.text_encoders else None
         vae = self._vae(opened, found, path) if found.vae is not None else None
         return Checkpoint(self._model(opened, found, path, "default"), clip, vae)
 
@@ -114,16 +118,23 @@ class ModelLibrary:
         return self._model(opened, found, path, weight_dtype)
 
     def load_text_encoder(self, names: Sequence[str], type: str = "stable_diffusion") -> Clip:
-        """The text encoder of separate files, for the family that `type` names. Raises NodeFailed for types that no family serves."""
-        served = {known for each in families() for known in each.clip_types}
-        if type not in served or len(names) != 1:
-            raise NodeFailed(
-                f"no installed family takes {len(names)} text encoder file{'s' if len(names) > 1 else ''} of type '{type}'; "
-                f"one file of type {', '.join(sorted(served))} is understood"
-            )
-        path = self.store.path("text_encoders", names[0])
-        opened, found = self._recognised(path, "text_encoder")
-        return self._clip(opened, found, path)
+        """The text encoders of separate files, for the family that `type` names, in any order. Raises NodeFailed where no family reads them."""
+        serving = [known for known in families() if type in known.text.types]
+        counts = sorted({count for known in serving for count in known.text.types[type]})
+        if len(names) not in counts:
+            served = ", ".join(sorted({each for known in families() for each in known.text.types}))
+            what = f"type '{type}' takes {' or '.join(map(str, counts))}" if counts else f"types {served} are understood"
+            raise NodeFailed(f"no installed family takes {len(names)} text encoder file{'s' * (len(names) > 1)} of type '{type}'; {what}")
+        opened = [self._open(self.store.path("text_encoders", name)) for name in names]
+        files = [_text_file(each) for each in opened]
+        for known in serving:
+            assigned = known.text.assign(files) if len(names) in known.text.types[type] else None
+            if assigned is not None:
+                parts = {role: (opened[number], part) for role, (number, part) in assigned.items()}
+                found = Found(known.id, "separate", text_encoders={role: part for role, (_, part) in parts.items()})
+                return self._encoders(found, parts)
+        shown = ", ".join(f"{name} ({file.kind}, {file.width} wide)" for name, file in zip(names, files, strict=True))
+        raise NodeFailed(f"{shown}: not the text encoder{'s' * (len(names) > 1)} of type '{type}'")
 
     def load_vae(self, name: str) -> Vae:
         """The autoencoder of a separate file or of a checkpoint, in the original or diffusers' layout."""
@@ -152,7 +163,7 @@ class ModelLibrary:
             if known is not None and known.fingerprint == fingerprint:
                 self._opened.move_to_end(path)
                 return known
-        opened = _Opened(open_weights(path), fingerprint, folder_hints(path))
+        opened = _Opened(path, open_weights(path), fingerprint, folder_hints(path))
         with self._lock:
             self._opened[path] = opened
             while len(self._opened) > OPEN_FILES:
@@ -166,7 +177,7 @@ class ModelLibrary:
         return opened, opened.found[part]
 
     def _resident(self, opened: _Opened, recipe: NetworkRecipe, part: str, path: Path, kept: Dtype | None = None) -> Resident[nn.Module]:
-        computed = self._dtypes[part]
+        computed = self._dtypes[part if part in self._dtypes else "text_encoder"]
         kept = kept or computed
         return self.residency.register(
             (opened.fingerprint, part, str(kept), str(computed)),
@@ -189,18 +200,22 @@ class ModelLibrary:
             fingerprint=opened.fingerprint,
         )
 
-    def _clip(self, opened: _Opened, found: Found, path: Path) -> Clip:
-        assert found.text_encoder is not None
-        return Clip(
-            resident=self._resident(opened, found.text_encoder.recipe, "text_encoder", path),
-            found=found,
-            family=found.family,
-            device=self.device,
-            dtype=self._dtypes["text_encoder"],
-            find_embedding=partial(find_embedding, self.folders, int(found.text_encoder.recipe.config["hidden_size"])),
-            cache=self._encodings,
-            fingerprint=opened.fingerprint,
-        )
+    def _clip(self, opened: _Opened, found: Found) -> Clip:
+        return self._encoders(found, {role: (opened, part) for role, part in found.text_encoders.items()})
+
+    def _encoders(self, found: Found, parts: Mapping[str, tuple[_Opened, TextEncoderPart]]) -> Clip:
+        encoders = {
+            role: TextEncoder(
+                part=part,
+                resident=self._resident(opened, part.recipe, role, opened.path),
+                device=self.device,
+                dtype=self._dtypes["text_encoder"],
+                find_embedding=partial(find_embedding, self.folders, part.width),
+                fingerprint=opened.fingerprint,
+            )
+            for role, (opened, part) in parts.items()
+        }
+        return Clip(encoders, found, found.family, self._encodings)
 
     def _vae(self, opened: _Opened, found: Found, path: Path) -> Vae:
         assert found.vae is not None
@@ -213,6 +228,15 @@ class ModelLibrary:
             relieve=self.residency.unload_all,
             fingerprint=opened.fingerprint,
         )
+
+
+def _text_file(opened: _Opened) -> TextFile:
+    """Raises ModelFormatError for a file without a text encoder of a known kind."""
+    found = text_file(opened.weights.header, hints=opened.hints.get("text_encoder"))
+    if found is None:
+        name = opened.path.name
+        raise ModelFormatError(f"{name} holds no known text encoder: {describe_layout(opened.weights.header)}", file=name)
+    return found
 
 
 def _kept_dtype(name: str) -> Dtype | None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from marquetry.engine.errors import ModelFormatError
 from marquetry.engine.lazy import torch
@@ -16,20 +17,34 @@ from marquetry.engine.models.weights import Weights
 if TYPE_CHECKING:
     from torch import Tensor, device, dtype, nn
 
-Architecture: TypeAlias = Literal["unet", "autoencoder", "clip_text"]
+State: TypeAlias = "dict[str, Tensor]"
+Convert: TypeAlias = Callable[[State], State]
+ARCHITECTURES: Mapping[str, str] = {
+    "unet": "diffusers:UNet2DConditionModel",
+    "autoencoder": "diffusers:AutoencoderKL",
+    "clip_text": "transformers:CLIPTextModel:CLIPTextConfig",
+}
+WARMED = ("unet", "autoencoder", "clip_text")
 
 
 @dataclass(frozen=True)
 class NetworkRecipe:
-    """How one network is made from a weight file: its class, that class's configuration, and where its tensors stand."""
+    """How one network is made from a weight file: its class, that class's configuration, and where its tensors stand.
 
-    architecture: Architecture
+    `architecture` is a name of ARCHITECTURES, or "library:Class", for transformers "library:Class:Configuration". `table` says where each
+    tensor stands; where a layout is too different for that, `convert` makes the network's tensors of those in the file: `sources` are
+    their names there, by the names that `convert` takes.
+    """
+
+    architecture: str
     config: Mapping[str, Any]
-    table: Table = field(repr=False)
+    table: Table = field(default_factory=dict, repr=False)
+    convert: Convert | None = field(default=None, repr=False)
+    sources: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     def parameters(self, header: Header) -> int:
-        """The number of parameters that the table draws from a file."""
-        total = 0
+        """The number of parameters that are drawn from a file."""
+        total = sum(header[source].parameters for source in self.sources.values() if source in header)
         for piece in self.table.values():
             shared = 3 if piece.form.startswith("third") else 1
             total += header[piece.source].parameters // shared if piece.source in header else 0
@@ -42,17 +57,20 @@ def build(recipe: NetworkRecipe, weights: Weights, dtype: dtype, device: device,
     Where the file's type is `dtype` and the device is the CPU, the parameters are the mapped file itself. `kept` is the type
     in which matrices and convolutions stay until they run, where that is not `dtype`.
     """
-    with torch.device("meta"):
+    with _without_memory():
         network = _empty(recipe)
     narrow = storable(network) if kept is not None and kept != dtype else frozenset()
-    state = {
-        name: _converted(piece, weights, kept if kept is not None and name in narrow else dtype, device)
-        for name, piece in recipe.table.items()
-    }
+
+    def typed(name: str) -> Any:
+        return kept if kept is not None and name in narrow else dtype
+
+    state = {name: _converted(piece, weights, typed(name), device) for name, piece in recipe.table.items()}
+    if recipe.convert is not None:
+        state |= {name: tensor.to(device=device, dtype=typed(name)) for name, tensor in _rewritten(recipe, weights).items()}
     _check(network, state, weights.header.source)
     network.load_state_dict(state, strict=True, assign=True)
     widen_when_run(network, dtype)
-    _fill_buffers(network, device)
+    _place_buffers(network, device)
     return network.eval().requires_grad_(False)
 
 
@@ -85,20 +103,46 @@ def _empty(recipe: NetworkRecipe) -> nn.Module:
 
 
 def import_classes() -> None:
-    """Import what builds networks: seconds that the first job need not wait."""
-    for architecture in get_args(Architecture):
+    """Import what builds the networks of small families: seconds that the first job need not wait."""
+    for architecture in WARMED:
         _class_of(architecture)
 
 
-def _class_of(architecture: Architecture) -> Callable[[dict[str, Any]], Any]:
-    if architecture == "clip_text":
-        from transformers import CLIPTextConfig, CLIPTextModel
+def _class_of(architecture: str) -> Callable[[dict[str, Any]], Any]:
+    library, _, names = ARCHITECTURES.get(architecture, architecture).partition(":")
+    name, _, configuration = names.partition(":")
+    module = importlib.import_module(library)
+    kind: Any = getattr(module, name)
+    if not configuration:
+        return lambda config: kind(**config)
+    described: Any = getattr(module, configuration)
+    return lambda config: kind(described(**config))
 
-        return lambda config: CLIPTextModel(CLIPTextConfig(**config))
-    import diffusers
 
-    kind: Any = diffusers.UNet2DConditionModel if architecture == "unet" else diffusers.AutoencoderKL
-    return lambda config: kind(**config)
+def _without_memory() -> Any:
+    """Tensors of a network's sizes take no memory within it; those that its class computes, such as tables of angles, are real."""
+    from torch.overrides import TorchFunctionMode
+
+    class EmptyOnMeta(TorchFunctionMode):
+        def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            kwargs = dict(kwargs or {})
+            if function is torch.empty and kwargs.get("device") is None:
+                kwargs["device"] = "meta"
+            return function(*args, **kwargs)
+
+    return EmptyOnMeta()
+
+
+def _rewritten(recipe: NetworkRecipe, weights: Weights) -> State:
+    """The tensors that `convert` makes. Raises ModelFormatError where the file lacks what it takes."""
+    assert recipe.convert is not None
+    missing = sorted(source for source in recipe.sources.values() if source not in weights.header)
+    if missing:
+        raise ModelFormatError(f"{weights.header.source} lacks the tensor '{missing[0]}'", file=weights.header.source)
+    try:
+        return recipe.convert({name: weights.tensor(source) for name, source in recipe.sources.items()})
+    except (KeyError, IndexError, RuntimeError, ValueError) as error:
+        raise ModelFormatError(f"{weights.header.source} is not complete: {error}", file=weights.header.source) from error
 
 
 def _converted(piece: Piece, weights: Weights, dtype: dtype, device: device) -> Tensor:
@@ -139,11 +183,10 @@ def _check(network: nn.Module, state: Mapping[str, Tensor], source: str) -> None
             raise ModelFormatError(f"{source}: '{name}' has shape {list(state[name].shape)} where {list(shape)} is needed", file=source)
 
 
-def _fill_buffers(network: nn.Module, device: device) -> None:
+def _place_buffers(network: nn.Module, device: device) -> None:
     for module in network.modules():
         for name, buffer in module.named_buffers(recurse=False):
-            if not buffer.is_meta:
-                continue
-            if name != "position_ids":
+            if buffer.is_meta:
                 raise ModelFormatError(f"the buffer '{name}' of {type(network).__name__} has no known value")
-            setattr(module, name, torch.arange(buffer.shape[-1], device=device).expand(tuple(buffer.shape)))
+            if buffer.device != device:
+                module._buffers[name] = buffer.to(device)

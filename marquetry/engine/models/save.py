@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from marquetry.engine.models.adapters.adapter import AppliedAdapter
+    from marquetry.engine.models.families.family import Found
+    from marquetry.engine.models.residency import Resident
 
 ARCHITECTURES: Mapping[str, str] = {"sd1": "stable-diffusion-v1", "sd2": "stable-diffusion-v2"}
 MODELSPEC_VERSION = "1.0.0"
@@ -27,12 +29,12 @@ MODELSPEC_VERSION = "1.0.0"
 def checkpoint_state(*, model: Model | None = None, clip: Clip | None = None, vae: Vae | None = None) -> dict[str, Tensor]:
     """The tensors of a checkpoint in the original layout, of the parts that are given; each part by its own family's names."""
     state: dict[str, Tensor] = {}
-    for part, held in (("denoiser", model), ("text_encoder", clip), ("vae", vae)):
-        if held is None:
-            continue
-        with held.resident.use() as network:
-            merged = merged_state(network, getattr(held, "adapters", ()))
-        state |= original_state(family(held.family).original_table(held.found, part, merged), merged)
+    for part, held in (("denoiser", model), ("vae", vae)):
+        if held is not None:
+            state |= _original(held.family, held.found, part, held.resident, getattr(held, "adapters", ()))
+    for role, encoder in ({} if clip is None else clip.encoders).items():
+        assert clip is not None
+        state |= _original(clip.family, clip.found, role, encoder.resident, encoder.adapters)
     return state
 
 
@@ -60,6 +62,12 @@ def save_safetensors(state: Mapping[str, Tensor], path: Path, metadata: Mapping[
         os.replace(partial, path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def _original(id: str, found: Found, part: str, resident: Resident[Any], adapters: Sequence[AppliedAdapter]) -> dict[str, Tensor]:
+    with resident.use() as network:
+        merged = merged_state(network, adapters)
+    return original_state(family(id).original_table(found, part, merged), merged)
 
 
 def merged_state(network: nn.Module, adapters: Sequence[AppliedAdapter]) -> dict[str, Tensor]:

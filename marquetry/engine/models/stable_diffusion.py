@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from marquetry.engine.lazy import torch
-from marquetry.engine.models.families.family import Found, TextEncoderPart
+from marquetry.engine.models.families.family import Found
+from marquetry.engine.models.fitting import edited_picture, masked_picture, repeated
 from marquetry.engine.models.layout import autoencoder, text_encoder, unet
 from marquetry.engine.models.layout.table import Piece, table_of_modules
 from marquetry.engine.models.network import NetworkRecipe
 from marquetry.engine.models.safetensors_file import Header
+from marquetry.engine.models.text.encoder import Encoded
+from marquetry.engine.models.text.files import TextFile
+from marquetry.engine.models.text.part import TextEncoderPart
+from marquetry.engine.models.text.recipe import EncodedPrompt
 from marquetry.engine.models.weights import Weights
 from marquetry.engine.sampling.latent_format import LatentFormat
+from marquetry.engine.sampling.model import CONCAT, CONTEXT
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
+    from marquetry.engine.models.model import Model
     from marquetry.engine.sampling.model_sampling import ModelSampling, Prediction
 
 END_TOKEN = 49407
@@ -46,13 +55,37 @@ PREDICTIONS: Mapping[str, Prediction] = {
 }
 
 
+PICTURE_CHANNELS = 4  # of the picture to edit
+
+
+class OneTextEncoder:
+    """The words of a single encoder are the context."""
+
+    types: Mapping[str, frozenset[int]] = {"stable_diffusion": frozenset({1})}
+
+    def __init__(self, family: StableDiffusion) -> None:
+        self._family = family
+
+    def assign(self, files: Sequence[TextFile]) -> Mapping[str, tuple[int, TextEncoderPart]] | None:
+        hints = {"text_encoder": files[0].hints} if files[0].hints else {}
+        found = self._family.text_part(files[0].header, hints)
+        return None if found is None else {self._family.text_role: (0, found[0])}
+
+    def compose(self, encoded: Mapping[str, Encoded]) -> EncodedPrompt:
+        (only,) = encoded.values()
+        return EncodedPrompt(only.hidden, only.pooled, only.missing)
+
+
 class StableDiffusion:
     """A family of Stable Diffusion; the subclasses say what sets them apart."""
 
     id: str
-    clip_types: frozenset[str] = frozenset({"stable_diffusion"})
+    text_role: str
     latent_format = LATENT_FORMAT
     original_text_prefix: str
+
+    def __init__(self) -> None:
+        self.text = OneTextEncoder(self)
 
     def is_denoiser(self, sizes: unet.UNetSizes) -> bool:
         """Whether a UNet of these sizes is of this family."""
@@ -88,10 +121,28 @@ class StableDiffusion:
             layout = layout if denoiser is not None else vae[2]
         text = self.text_part(header, hints)
         if text is not None:
-            prefixes["text_encoder"] = text[1]
+            prefixes[self.text_role] = text[1]
         if denoiser is None and vae is None and text is None:
             return None
-        return Found(self.id, layout, denoiser, None if text is None else text[0], None if vae is None else vae[0], prefixes)
+        encoders = {} if text is None else {self.text_role: text[0]}
+        return Found(self.id, layout, denoiser, encoders, None if vae is None else vae[0], prefixes)
+
+    def values(
+        self, model: Model, embedding: Tensor, extras: Mapping[str, Any], *, batch: int, latent_shape: tuple[int, ...]
+    ) -> dict[str, Any]:
+        made: dict[str, Any] = {CONTEXT: repeated(embedding, batch)}
+        channels, size = model.in_channels - self.latent_format.channels, tuple(latent_shape[-2:])
+        if channels == PICTURE_CHANNELS:
+            made[CONCAT] = edited_picture(extras, channels, size, batch)
+        elif channels:
+            made[CONCAT] = torch.cat(masked_picture(model, extras, size, batch), dim=1)
+        return made
+
+    def forward(self, model: Model, network: Any, x: Tensor, time: Tensor, values: Mapping[str, Any]) -> Tensor:
+        if CONCAT in values:
+            x = torch.cat([x, values[CONCAT]], dim=1)
+        output: Tensor = network(x, time, encoder_hidden_states=values[CONTEXT], return_dict=False)[0]
+        return output
 
     def sampling(self, found: Found, weights: Weights, hints: Mapping[str, Any]) -> ModelSampling:
         from marquetry.engine.sampling.model_sampling import DiscreteSampling

@@ -37,7 +37,7 @@ def clip_of(library: ModelLibrary, name: FamilyName = "sd1") -> Clip:
 
 def reference(name: FamilyName, clip: Clip, text: str) -> Any:
     encoder: Any = networks(name).text_encoder
-    ids = torch.tensor([[token for token, _ in chunk] for chunk in clip.tokenize(text).chunks])
+    ids = torch.tensor([[token for token, _ in chunk] for chunk in clip.first.tokenize(text).chunks])
     return encoder(ids, output_hidden_states=True)
 
 
@@ -89,7 +89,8 @@ def test_sd2_is_read_before_its_last_layer(library: ModelLibrary) -> None:
 def test_pooled_output_is_the_last_layer_at_the_end_of_the_prompt(library: ModelLibrary) -> None:
     clip = clip_of(library)
 
-    assert torch.allclose(clip.with_stop_layer(-2).encode("a cat").pooled, reference("sd1", clip, "a cat").pooler_output, atol=1e-6)
+    pooled = clip.with_stop_layer(-2).encode("a cat").pooled
+    assert pooled is not None and torch.allclose(pooled, reference("sd1", clip, "a cat").pooler_output, atol=1e-6)
 
 
 def test_pooled_output_of_open_clip_is_projected(library: ModelLibrary) -> None:
@@ -99,7 +100,7 @@ def test_pooled_output_of_open_clip_is_projected(library: ModelLibrary) -> None:
 
     pooled = clip.encode("a cat").pooled
 
-    assert torch.allclose(pooled, reference("sd2", clip, "a cat").pooler_output @ projection, atol=1e-5)
+    assert pooled is not None and torch.allclose(pooled, reference("sd2", clip, "a cat").pooler_output @ projection, atol=1e-5)
 
 
 VECTORS = torch.randn(2, 64, generator=torch.Generator().manual_seed(3))
@@ -123,7 +124,7 @@ def test_textual_inversion_of_every_layout_takes_the_place_of_tokens(tmp_path: P
     clip = clip_of(ModelLibrary(folders, device="cpu"))
     encoder: Any = networks().text_encoder
     table = encoder.embeddings.token_embedding.weight
-    inside = clip.tokenize("a embedding:style cat").chunks[0]
+    inside = clip.first.tokenize("a embedding:style cat").chunks[0]
     tokens = torch.stack([table[token] if isinstance(token, int) else token for token, _ in inside])
 
     encoded = clip.encode("a embedding:style cat")
@@ -187,4 +188,4 @@ def test_adapter_changes_what_is_encoded_and_leaves_the_base(library: ModelLibra
 
     assert not torch.equal(adapted.encode("a cat").embedding, before)
     assert torch.equal(clip.encode("a cat").embedding, before)
-    assert adapted.resident.key == clip.resident.key
+    assert adapted.first.resident.key == clip.first.resident.key

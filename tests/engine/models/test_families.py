@@ -63,9 +63,9 @@ def denoised(made: Networks, model: Any, embedding: Tensor) -> Tensor:
 
 
 def assert_equals_networks(made: Networks, model: Any, clip: Any, vae: Any, clip_layer: int = -1) -> None:
-    with clip.resident.use() as text, vae.resident.use() as autoencoder:
+    with clip.first.resident.use() as text, vae.resident.use() as autoencoder:
         encoder, decoder = twin(made.text_encoder, text), twin(made.vae, autoencoder)
-    ids = torch.tensor([[token for token, _ in clip.tokenize("a red house").chunks[0]]])
+    ids = torch.tensor([[token for token, _ in clip.first.tokenize("a red house").chunks[0]]])
     with torch.no_grad():
         hidden = encoder.final_layer_norm(encoder(ids, output_hidden_states=True).hidden_states[clip_layer])
         pictures, latents = decoder.decode(LATENT).sample, decoder.encode(PICTURE.movedim(-1, 1) * 2 - 1).latent_dist.mean
@@ -279,5 +279,5 @@ def test_tensor_of_another_shape_is_named(library: ModelLibrary) -> None:
 
 def test_every_family_has_one_name_and_serves_a_type_of_text_encoder() -> None:
     assert len({known.id for known in families()}) == len(families())
-    assert all(known.clip_types for known in families())
+    assert all(known.text.types for known in families())
     assert isinstance(recognise(header_of(original_checkpoint(networks()))), Found)

@@ -1,6 +1,7 @@
 """Spellings that published files have beside the usual ones."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -27,9 +28,10 @@ def assert_loads(state: dict[str, Tensor], library: ModelLibrary, family: str) -
     model, clip, vae = library.load_checkpoint("a.safetensors")
     assert clip is not None and vae is not None
     made = networks("sd1" if family == "sd1" else "sd2")
-    for loaded, network in ((model, made.unet), (clip, made.text_encoder), (vae, made.vae)):
-        with loaded.resident.use() as resident:
-            held = resident.state_dict()
+    for loaded, network in ((model, made.unet), (clip.first, made.text_encoder), (vae, made.vae)):
+        resident: Any = loaded.resident
+        with resident.use() as loaded_network:
+            held = loaded_network.state_dict()
             assert all(torch.equal(held[name], tensor) for name, tensor in network.state_dict().items())
 
 

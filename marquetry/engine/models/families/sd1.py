@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from marquetry.engine.models.families.family import TextEncoderPart
 from marquetry.engine.models.layout.unet import UNetSizes
 from marquetry.engine.models.safetensors_file import Header
 from marquetry.engine.models.stable_diffusion import END_TOKEN, StableDiffusion, transformers_part, transformers_text
+from marquetry.engine.models.text.part import TextEncoderPart
 
 HEADS = 8
 OPEN_CLIP_WIDTH = 1024
@@ -18,6 +18,7 @@ class StableDiffusion1(StableDiffusion):
     """SD 1.1 to 1.5, inpainting (9 channels) and instruct-pix2pix (8) included, at any size."""
 
     id = "sd1"
+    text_role = "clip_l"
     original_text_prefix = "cond_stage_model.transformer.text_model."
 
     def is_denoiser(self, sizes: UNetSizes) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from marquetry.engine.models.families.family import Found, TextEncoderPart
+from marquetry.engine.models.families.family import Found
 from marquetry.engine.models.layout.table import Piece
 from marquetry.engine.models.layout.text_encoder import TextEncoderSizes, open_clip_sizes, open_clip_table
 from marquetry.engine.models.layout.unet import UNetSizes
@@ -20,6 +20,7 @@ from marquetry.engine.models.stable_diffusion import (
     transformers_part,
     transformers_text,
 )
+from marquetry.engine.models.text.part import TextEncoderPart
 from marquetry.engine.models.weights import Weights
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ class StableDiffusion2(StableDiffusion):
     """SD 2.0 and 2.1, base (epsilon) and 768 (v prediction), and inpainting, at any size."""
 
     id = "sd2"
+    text_role = "clip_h"
     original_text_prefix = "cond_stage_model.model."
 
     def is_denoiser(self, sizes: UNetSizes) -> bool:

@@ -91,6 +91,26 @@ def tokenize_prompt(text: str, *, pad_token: int, find_embedding: FindEmbedding)
     return TokenizedPrompt(tuple(tuple(chunk) for chunk in chunks.done), tuple(missing))
 
 
+def weighted_tokens(
+    text: str, encode: Callable[[str], Sequence[int]], find_embedding: FindEmbedding
+) -> tuple[list[WeightedToken], tuple[str, ...]]:
+    """The tokens of `text` with their weights in one row, and the names of textual inversions that no file has."""
+    tokens: list[WeightedToken] = []
+    missing: list[str] = []
+    for passage, weight in parse_weights(text):
+        for piece in _pieces(passage):
+            if isinstance(piece, str):
+                tokens += [(token, weight) for token in encode(piece)]
+                continue
+            vectors, trailing = _find(piece.name, find_embedding)
+            if vectors is None:
+                missing.append(piece.name)
+            else:
+                tokens += [(vector, weight) for vector in vectors]
+            tokens += [(token, weight) for token in encode(trailing)] if trailing else []
+    return tokens, tuple(missing)
+
+
 def empty_chunk(pad_token: int) -> tuple[WeightedToken, ...]:
     """The chunk of a prompt without words."""
     chunks = _Chunks(pad_token)

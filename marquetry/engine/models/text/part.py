@@ -1,0 +1,37 @@
+"""TextEncoderPart: one text encoder as a file holds it and as its family reads it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+from marquetry.engine.models.network import NetworkRecipe
+
+Kind: TypeAlias = Literal["clip", "t5"]
+AdapterPart: TypeAlias = Literal["text_encoder", "text_encoder_2", "text_encoder_3"]
+
+
+@dataclass(frozen=True)
+class TextEncoderPart:
+    """`layer` is the one whose output is used: 0 the last, 1 the one before, ...; `final_norm` whether the norm at the end is applied to it.
+
+    `absent_layers` counts layers that the published encoder has after the file's last one; prompts end in `pad_token`s up to `min_tokens`.
+    `projected`: pooled outputs go through the file's projection, where it has one. `masked`: padding is hidden from the words.
+    `adapter_part` is what adapters call this encoder.
+    """
+
+    recipe: NetworkRecipe
+    kind: Kind = "clip"
+    layer: int = 0
+    absent_layers: int = 0
+    pad_token: int = 49407
+    final_norm: bool = True
+    projected: bool = True
+    min_tokens: int = 0
+    masked: bool = False
+    adapter_part: AdapterPart = "text_encoder"
+
+    @property
+    def width(self) -> int:
+        """The size of a token's embedding."""
+        return int(self.recipe.config["hidden_size" if "hidden_size" in self.recipe.config else "d_model"])
