@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Row, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Row, func, insert, or_, select, update
 
 from marquetry.marketplace.accounts.errors import AccountConflict, AccountMissing, InvalidAccountInput, KeySpendLimit
 from marquetry.marketplace.accounts.opaque import hashed, new_id, new_token
@@ -108,7 +108,7 @@ def keys_of(connection: Connection, user_id: str | None) -> list[ApiKey]:
     return [_key(row) for row in rows]
 
 
-def change_key(connection: Connection, key_id: str, user_id: str | None, **values: Any) -> ApiKey:
+def change_key(connection: Connection, /, key_id: str, user_id: str | None, **values: Any) -> ApiKey:
     """Set `name`, `scopes`, `expires_ms` or `spend_limit_microcredits`. Raises AccountMissing and InvalidAccountInput."""
     if "scopes" in values:
         values["scopes"] = " ".join(sorted(checked_scopes(values["scopes"])))
@@ -129,10 +129,19 @@ def revoke_key(connection: Connection, key_id: str, user_id: str | None, now_ms:
 
 def holder_of(connection: Connection, text: str) -> KeyHolder | None:
     """Whom the text of a key calls for; it may be revoked or expired."""
+    return _holder(connection, api_keys.c.key_hash == hashed(text))
+
+
+def holder_of_id(connection: Connection, key_id: str) -> KeyHolder | None:
+    """As `holder_of`, for who has shown the key before."""
+    return _holder(connection, api_keys.c.id == key_id)
+
+
+def _holder(connection: Connection, condition: ColumnElement[bool]) -> KeyHolder | None:
     row = connection.execute(
         select(api_keys, users.c.roles, users.c.suspended_ms)
         .join_from(api_keys, users, users.c.id == api_keys.c.user_id, isouter=True)
-        .where(api_keys.c.key_hash == hashed(text))
+        .where(condition)
     ).first()
     if row is None:
         return None

@@ -12,7 +12,7 @@ from marquetry.marketplace.accounts.roles import ADMIN, EVERYTHING, STAFF, permi
 class Caller:
     """`owner` is the id under which things are kept. `key_id` is set where an API key or a service token called, `session_id` where a person
     signed in. `second_factor`: the sign-in was confirmed by a second factor. `local`: the only user of a server without accounts, who may do
-    everything."""
+    everything. `dormant` roles are not in force, since that needs a second factor or another network."""
 
     owner: str
     roles: frozenset[str] = frozenset()
@@ -21,6 +21,7 @@ class Caller:
     session_id: str | None = None
     second_factor: bool = False
     local: bool = False
+    dormant: frozenset[str] = frozenset()
 
     @property
     def is_admin(self) -> bool:
@@ -44,10 +45,15 @@ class Caller:
 
     def require(self, permission: str) -> None:
         """Raises PermissionMissing."""
-        if not self.may(permission):
+        if self.may(permission):
+            return
+        if permits(self.dormant, permission):
             raise PermissionMissing(
-                f"this needs the permission '{permission}'; an admin can give a role that has it", permission=permission
+                "your role counts only after a second factor, and from the networks that the operator allows: set up an authenticator app and "
+                "sign in with its code",
+                permission=permission,
             )
+        raise PermissionMissing(f"this needs the permission '{permission}'; an admin can give a role that has it", permission=permission)
 
     def require_scope(self, scope: str) -> None:
         """Raises ScopeMissing."""

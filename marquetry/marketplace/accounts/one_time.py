@@ -49,7 +49,7 @@ class Given:
     data: dict[str, Any]
 
 
-def issue(connection: Connection, purpose: Purpose, now_ms: int, *, user_id: str | None = None, **data: Any) -> str:
+def issue(connection: Connection, /, purpose: Purpose, now_ms: int, *, user_id: str | None = None, **data: Any) -> str:
     """A token for a purpose. Of those that are mailed, only the newest is good."""
     if purpose in (Purpose.CONFIRM_EMAIL, Purpose.CHANGE_EMAIL, Purpose.RESET_PASSWORD) and user_id is not None:
         revoke(connection, purpose, user_id)

@@ -127,7 +127,7 @@ def search_people(connection: Connection, text: str = "", *, limit: int = 50, of
     return [person_of_row(row) for row in rows], total
 
 
-def change_person(connection: Connection, id: str, now_ms: int, **values: Any) -> Person:
+def change_person(connection: Connection, /, id: str, now_ms: int, **values: Any) -> Person:
     """Set columns of an account. Raises AccountMissing."""
     if "name" in values:
         values["name"] = checked_name(values["name"])

@@ -18,7 +18,7 @@ from marquetry.marketplace.errors import NotConfigured
 
 SECRET_BYTES = 32
 ALGORITHM = "HS256"
-KEPT_KEYS = 5
+KEPT_KEYS = 50
 LEEWAY_S = 0
 
 
