@@ -33,3 +33,9 @@ class SubscriptionClosed(Conflict):
     """The subscription is over, so it can't be changed."""
 
     code = "subscription_closed"
+
+
+class QuotaTaken(Conflict):
+    """Another submission took what was left of a quota since the quote was made."""
+
+    code = "quota_taken"

@@ -112,14 +112,16 @@ class PriceList:
         *,
         covered: int = 0,
         maximum_microcredits: int | None = None,
+        settled: bool = False,
     ) -> Charge:
         """What an execution costs that consumed `usages` and owes `royalties`; a quota pays for up to `covered` of its images.
 
-        Never less for more, and its operations never above `maximum_microcredits`. Raises UnknownOperation.
+        Never less for more, and its operations never above `maximum_microcredits`. `settled`: the royalties were brought within the bounds of
+        the book before. Raises UnknownOperation.
         """
         rows = [self.books.row(conditions.book, usage.operation, conditions.priced_ms) for usage in usages]
         setting = next((row for row in rows if row.creator_sets), None)
-        owed = tuple(_bounded(line, setting) for line in royalties)
+        owed = tuple(royalties) if settled else tuple(_bounded(line, setting) for line in royalties)
         lines: list[OperationLine] = []
         for usage, row in zip(usages, rows, strict=True):
             quota = min(covered, usage.quantity) if usage.operation.startswith(QUOTA_OPERATIONS) else 0
