@@ -41,16 +41,16 @@ class GraphCheck:
         self.limits = limits
         self._jobs = jobs
 
-    async def check(self, prompt: Mapping[str, Any], targets: Sequence[str] | None = None) -> Checked:
-        """All problems of an API graph at once. Raises GraphError when it can't be read, WorkerUnavailable when only a worker can tell."""
+    async def check(self, prompt: Mapping[str, Any], targets: Sequence[str] | None = None, owner: str = "") -> Checked:
+        """All problems of an API graph at once; its files are those that the owner sees. Raises GraphError when it can't be read, WorkerUnavailable when only a worker can tell."""
         is_large = len(prompt) >= LARGE_GRAPH
         graph, text = await asyncio.to_thread(self._read, prompt) if is_large else self._read(prompt)
         if any(node.type_id not in self.registry for node in graph.nodes.values()):
             await self._until_ready()
-            reply = await self._jobs.validate(text, targets)
+            reply = await self._jobs.validate(text, targets, owner)
             checked = Graph.from_api(orjson.loads(reply.graph), self.limits) if reply.outputs else graph
             return Checked(reply.problems, reply.outputs, checked, None, reply.dependent_outputs)
-        checking = validate(graph, self.registry, self.folders, targets)
+        checking = validate(graph, self.registry, self.folders.of(owner), targets)
         found = await (asyncio.to_thread(asyncio.run, checking) if is_large else checking)
         unchanged = found.graph is graph
         return Checked(found.problems, found.outputs, found.graph, text if unchanged else None, found.dependent_outputs)

@@ -127,7 +127,7 @@ class Peer:
 async def served(data: Path, **settings: Any) -> AsyncIterator[Peer]:
     """A server with an inline engine of test nodes, on a free port."""
     chosen = Settings(data=data, workers="inline", **settings)
-    folders = Folders(data)
+    folders = Folders(data, apart=chosen.accounts.enabled)
     registry = nodes.registry()
 
     def build() -> EngineParts:

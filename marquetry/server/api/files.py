@@ -10,14 +10,17 @@ from aiohttp import web
 from pydantic import BaseModel, Field
 
 from marquetry.server.api import PREFIXES
+from marquetry.server.caller import folders_of_caller
 from marquetry.server.comfy.view import locate
+from marquetry.server.http.access import Access
 from marquetry.server.http.answer import json_answer
 from marquetry.server.http.files import file_answer, safe_media_type
 from marquetry.server.http.routes import Answer, RouteTable
-from marquetry.server.keys import FOLDERS, SETTINGS
+from marquetry.server.keys import SETTINGS
 from marquetry.server.uploads import receive, store
 
 routes = RouteTable("Files", PREFIXES)
+UPLOAD = Access(rate="upload")
 
 
 class FileForm(BaseModel):
@@ -41,13 +44,14 @@ class StoredFile(BaseModel):
     "Upload a file",
     body=FileForm,
     body_type="multipart/form-data",
+    access=UPLOAD,
     answers={201: Answer("it is stored", StoredFile, headers={"Location": "where the file is"})},
 )
 async def upload(request: web.Request) -> web.Response:
     """Pictures are known by their content and lose what tells of a person, such as EXIF places."""
     received = await receive(request, request.app[SETTINGS].limits.upload_bytes, field="file")
     received.fields["type"] = "input"
-    folders = request.app[FOLDERS]
+    folders = folders_of_caller(request)
 
     def stored() -> StoredFile:
         place = store(received, folders, request.app[SETTINGS].limits.image_pixels)
@@ -77,4 +81,4 @@ async def upload(request: web.Request) -> web.Response:
 async def download(request: web.Request) -> web.StreamResponse:
     """`folder` is input, output or temp."""
     match = request.match_info
-    return file_answer(await asyncio.to_thread(locate, request.app[FOLDERS], match["name"], match["folder"]))
+    return file_answer(await asyncio.to_thread(locate, folders_of_caller(request), match["name"], match["folder"]))

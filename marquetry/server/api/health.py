@@ -13,6 +13,7 @@ from pydantic import BaseModel, Field
 
 from marquetry import __version__
 from marquetry.server.api import PREFIXES
+from marquetry.server.http.access import PUBLIC, Access
 from marquetry.server.http.answer import json_answer
 from marquetry.server.http.routes import Answer, RouteTable
 from marquetry.server.jobs.service import JobService
@@ -46,7 +47,7 @@ class Stats(BaseModel):
     workers: list[dict[str, Any]] = Field(description="each worker: whether it is ready, what it runs, its memory, its devices")
 
 
-@routes.get("/health", "Whether the server lives", also=("/api/health",), answers={200: Answer("it does", Health)})
+@routes.get("/health", "Whether the server lives", access=PUBLIC, also=("/api/health",), answers={200: Answer("it does", Health)})
 async def health(request: web.Request) -> web.Response:
     return json_answer(Health(status="ok"))
 
@@ -54,6 +55,7 @@ async def health(request: web.Request) -> web.Response:
 @routes.get(
     "/ready",
     "Whether the server can take work",
+    access=PUBLIC,
     also=("/api/ready",),
     answers={200: Answer("it can", Ready), 503: Answer("it can't yet, or not now", Ready)},
 )
@@ -65,7 +67,7 @@ async def ready(request: web.Request) -> web.Response:
     return json_answer(Ready(ready=well, checks=checks), 200 if well else 503)
 
 
-@routes.get("/version", "What this is", answers={200: Answer("names and versions", Version)})
+@routes.get("/version", "What this is", access=PUBLIC, answers={200: Answer("names and versions", Version)})
 async def version(request: web.Request) -> web.Response:
     return json_answer(
         Version(
@@ -78,7 +80,7 @@ async def version(request: web.Request) -> web.Response:
     )
 
 
-@routes.get("/stats", "How the server is", answers={200: Answer("numbers", Stats)})
+@routes.get("/stats", "How the server is", access=Access(permission="server.see"), answers={200: Answer("numbers", Stats)})
 async def stats(request: web.Request) -> web.Response:
     application = request.app
     jobs = application[JOBS]

@@ -15,6 +15,7 @@ from marquetry.server.api.results import results
 from marquetry.server.api.views import detail, links, summary
 from marquetry.server.caller import OWNER_HEADER, job_owner, owner_filter
 from marquetry.server.comfy.entries import SECRETS
+from marquetry.server.http.access import Access
 from marquetry.server.http.answer import json_answer
 from marquetry.server.http.body import check, read_object, read_query
 from marquetry.server.http.errors import NotFound, RequestError, ValidationFailed
@@ -24,6 +25,7 @@ from marquetry.server.jobs.job import Job, JobState, Submission
 from marquetry.server.keys import CHECK, FOLDERS, JOBS
 
 routes = RouteTable("Jobs", PREFIXES)
+RUN = Access(rate="run")
 MAX_WAIT_S = 600.0
 MAX_KEY_CHARACTERS = 256
 PREFER_WAIT = re.compile(r"(?:^|[,;\s])wait\s*=\s*\"?(\d{1,6}(?:\.\d{1,3})?)")
@@ -50,6 +52,7 @@ class Cancelled(BaseModel):
     "/jobs",
     "Run a graph",
     body=Submit,
+    access=RUN,
     headers={
         "Prefer": "wait=SECONDS: answer when the job is done, or after that time",
         "Idempotency-Key": "the same key with the same body makes one job, however often it is sent",
@@ -68,7 +71,7 @@ async def submit(request: web.Request) -> web.Response:
     if key is not None and not 0 < len(key) <= MAX_KEY_CHARACTERS:
         raise RequestError(f"Idempotency-Key has 1 to {MAX_KEY_CHARACTERS} characters")
     wait_s = _wait_s(request)
-    checked = await request.app[CHECK].check(body.graph, body.targets)
+    checked = await request.app[CHECK].check(body.graph, body.targets, job_owner(request))
     if checked.problems or not checked.outputs:
         raise ValidationFailed(
             f"the graph has {len(checked.problems)} problem{'s' * (len(checked.problems) != 1)}: {checked.problems[0].message}",
@@ -104,7 +107,7 @@ async def submit(request: web.Request) -> web.Response:
 async def validate(request: web.Request) -> web.Response:
     """Nothing runs. Reading the graph at all can fail, which is an error as of any request."""
     body = _submission(await read_object(request))
-    checked = await request.app[CHECK].check(body.graph, body.targets)
+    checked = await request.app[CHECK].check(body.graph, body.targets, job_owner(request))
     return json_answer(
         ValidationResult(
             valid=not checked.problems,
@@ -115,7 +118,14 @@ async def validate(request: web.Request) -> web.Response:
     )
 
 
-@routes.get("/jobs", "Jobs", query=JobsQuery, headers=OWNER_HEADER, answers={200: Answer("jobs, newest first", JobList)})
+@routes.get(
+    "/jobs",
+    "Jobs",
+    query=JobsQuery,
+    headers=OWNER_HEADER,
+    also=("/api/v1/user/history", "/api/user/history"),
+    answers={200: Answer("jobs, newest first", JobList)},
+)
 async def list_jobs(request: web.Request) -> web.Response:
     query = read_query(request, JobsQuery)
     states = None if query.state is None else (JobState(query.state),)
@@ -132,7 +142,7 @@ async def one_job(request: web.Request) -> web.Response:
 async def job_results(request: web.Request) -> web.Response:
     """What there is so far, while the job runs."""
     job = await find(request)
-    return json_answer(await asyncio.to_thread(results, job, request.app[FOLDERS]))
+    return json_answer(await asyncio.to_thread(results, job, request.app[FOLDERS].of(job.owner)))
 
 
 @routes.post("/jobs/{job_id}/cancel", "Cancel a job", headers=OWNER_HEADER, body_required=False, answers={200: Answer("done", Cancelled)})

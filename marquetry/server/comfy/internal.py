@@ -8,13 +8,15 @@ from typing import Any
 from aiohttp import web
 from pydantic import BaseModel, Field
 
+from marquetry.server.caller import folders_of_caller
+from marquetry.server.http.access import CALLER, Access
 from marquetry.server.http.answer import empty, json_answer
 from marquetry.server.http.body import read_model
 from marquetry.server.http.errors import NotFound, RequestError
 from marquetry.server.http.routes import Answer, RouteTable
 from marquetry.server.keys import FOLDERS, LOGS, SOCKETS
 
-routes = RouteTable("ComfyUI: internal", ("/internal",))
+routes = RouteTable("ComfyUI: internal", ("/internal",), access=Access(permission="server.see"))
 MAX_LISTED = 10_000
 
 
@@ -54,12 +56,12 @@ async def folder_paths(request: web.Request) -> web.Response:
     return json_answer({kind: [str(path) for path in places] for kind, (places, _) in folders.kinds.items()})
 
 
-@routes.get("/files/{directory_type}", "Files of a folder", answers={200: Answer("names, newest first", list[str])})
+@routes.get("/files/{directory_type}", "Files of a folder", access=CALLER, answers={200: Answer("names, newest first", list[str])})
 async def files(request: web.Request) -> web.Response:
     kind = request.match_info["directory_type"]
     if kind not in ("input", "output", "temp"):
         raise NotFound("the folders are input, output and temp")
-    folder = request.app[FOLDERS].directory(kind)
+    folder = folders_of_caller(request).directory(kind)
 
     def listed() -> list[Any]:
         if not folder.is_dir():

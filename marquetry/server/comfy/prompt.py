@@ -13,6 +13,7 @@ from marquetry.server.caller import OWNER_HEADER, job_owner
 from marquetry.server.comfy import PREFIXES
 from marquetry.server.comfy.entries import SECRETS
 from marquetry.server.comfy.problems import PromptRefused, invalid, node_errors, refused
+from marquetry.server.http.access import Access
 from marquetry.server.http.answer import json_answer
 from marquetry.server.http.body import parse_json, read_bytes
 from marquetry.server.http.errors import InvalidJson, TooLarge, status_of
@@ -57,6 +58,7 @@ async def prompt_info(request: web.Request) -> web.Response:
 @routes.post(
     "/prompt",
     "Run a graph",
+    access=Access(rate="run"),
     headers=OWNER_HEADER,
     body=PromptBody,
     answers={200: Answer("it is in the queue", PromptTaken), 400: Answer("it can't be run, and why", PromptRefused)},
@@ -75,7 +77,7 @@ async def submit_prompt(request: web.Request) -> web.Response:
     jobs, graph_json = request.app[JOBS], body["prompt"]
     owner = job_owner(request)
     try:
-        checked = await request.app[CHECK].check(graph_json, body.get("partial_execution_targets"))
+        checked = await request.app[CHECK].check(graph_json, body.get("partial_execution_targets"), owner)
     except WorkerUnavailable as error:
         return refused(error.code, error.message, status=status_of(error))
     except GraphError as error:

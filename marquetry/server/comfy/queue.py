@@ -10,6 +10,7 @@ from pydantic import BaseModel, Field
 from marquetry.server.caller import owner_filter
 from marquetry.server.comfy import PREFIXES
 from marquetry.server.comfy.entries import item
+from marquetry.server.http.access import Access
 from marquetry.server.http.answer import empty, json_answer
 from marquetry.server.http.body import read_model
 from marquetry.server.http.routes import Answer, RouteTable
@@ -62,7 +63,7 @@ async def interrupt(request: web.Request) -> web.Response:
     return empty()
 
 
-@routes.post("/free", "Free memory", body=Free, body_required=False, answers={200: Answer("done, or soon")})
+@routes.post("/free", "Free memory", access=Access(permission="server.manage"), body=Free, body_required=False, answers={200: Answer("done, or soon")})
 async def free(request: web.Request) -> web.Response:
     """Models that a job uses stay until it is done."""
     wanted = await read_model(request, Free, empty={})

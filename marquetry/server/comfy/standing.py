@@ -15,15 +15,16 @@ COMFY_STATES = {"running": "running", "finished": "finished", "failed": "error",
 class Standing:
     """The running jobs of one client."""
 
-    def __init__(self, jobs: JobService, client_id: str) -> None:
+    def __init__(self, jobs: JobService, client_id: str, owner: str | None = None) -> None:
         self._jobs = jobs
+        self._owner = owner
         self._client_id = client_id
 
     async def frames(self, translator: Translator, *, with_outputs: bool = False) -> list[Frame]:
         """What tells the client where its jobs are; `with_outputs` also what they have shown so far."""
         frames: list[Frame] = []
         for job_id in self._jobs.running():
-            job = await self._jobs.find(job_id)
+            job = await self._jobs.find(job_id, self._owner)
             if job is None or job.client_id != self._client_id or job.state is not JobState.RUNNING:
                 continue
             frames += translator.resume(job.id, {id: _entry(job, id, node) for id, node in job.nodes.items() if not node.cached})

@@ -8,15 +8,17 @@ from dataclasses import replace
 from aiohttp import web
 from pydantic import BaseModel, Field
 
+from marquetry.server.caller import folders_of_caller
 from marquetry.server.comfy import PREFIXES
 from marquetry.server.comfy.view import locate
+from marquetry.server.http.access import Access
 from marquetry.server.http.answer import json_answer
 from marquetry.server.http.routes import Answer, RouteTable
-from marquetry.server.keys import FOLDERS, SETTINGS
+from marquetry.server.keys import SETTINGS
 from marquetry.server.pictures import masked
 from marquetry.server.uploads import original_reference, receive, store
 
-routes = RouteTable("ComfyUI: files", PREFIXES)
+routes = RouteTable("ComfyUI: files", PREFIXES, access=Access(rate="upload"))
 
 
 class UploadForm(BaseModel):
@@ -42,7 +44,7 @@ class Uploaded(BaseModel):
 async def upload_image(request: web.Request) -> web.Response:
     """Pictures are known by their content and lose their EXIF; the same bytes under the same name are kept once."""
     upload = await receive(request, request.app[SETTINGS].limits.upload_bytes)
-    return json_answer(await asyncio.to_thread(store, upload, request.app[FOLDERS], request.app[SETTINGS].limits.image_pixels))
+    return json_answer(await asyncio.to_thread(store, upload, folders_of_caller(request), request.app[SETTINGS].limits.image_pixels))
 
 
 @routes.post(
@@ -56,7 +58,7 @@ async def upload_mask(request: web.Request) -> web.Response:
     """The result has the colours and graphs of the original and the transparency of what is uploaded."""
     upload = await receive(request, request.app[SETTINGS].limits.upload_bytes)
     reference = original_reference(upload.fields)
-    folders = request.app[FOLDERS]
+    folders = folders_of_caller(request)
     original = await asyncio.to_thread(
         locate, folders, reference["filename"], reference.get("type", "output"), reference.get("subfolder", "")
     )

@@ -12,9 +12,9 @@ from marquetry.server.caller import OWNER_HEADER, owner_of
 from marquetry.server.comfy import PREFIXES
 from marquetry.server.http.answer import empty, json_answer
 from marquetry.server.http.body import read_json, read_model, read_object
-from marquetry.server.http.errors import RequestError
+from marquetry.server.http.errors import Forbidden, RequestError
 from marquetry.server.http.routes import Answer, RouteTable
-from marquetry.server.keys import PEOPLE
+from marquetry.server.keys import PEOPLE, SETTINGS
 
 routes = RouteTable("ComfyUI: users", PREFIXES)
 
@@ -32,7 +32,7 @@ class Users(BaseModel):
 @routes.get("/users", "Users", answers={200: Answer("where settings are kept, and who there is", Users)})
 async def users(request: web.Request) -> web.Response:
     people = request.app[PEOPLE]
-    if people.several:
+    if people.several and not request.app[SETTINGS].accounts.enabled:
         return json_answer({"storage": "server", "users": people.names()})
     return json_answer({"storage": "server", "migrated": True})
 
@@ -41,6 +41,8 @@ async def users(request: web.Request) -> web.Response:
 async def add_user(request: web.Request) -> web.Response:
     """Only in multi-user mode; a name that is taken is refused."""
     people = request.app[PEOPLE]
+    if request.app[SETTINGS].accounts.enabled:
+        raise Forbidden("people have accounts here; POST /api/v1/auth/register makes one")
     if not people.several:
         raise RequestError("this server keeps one user; start it with --multi-user")
     new = await read_model(request, NewUser)

@@ -13,12 +13,12 @@ from pydantic import BaseModel, Field
 
 from marquetry.engine.errors import UnsafePath
 from marquetry.engine.folders import ANNOTATION, Folders
+from marquetry.server.caller import OWNER_HEADER, folders_of_caller
 from marquetry.server.comfy import PREFIXES
 from marquetry.server.http.body import read_query
 from marquetry.server.http.errors import Forbidden, NotFound
 from marquetry.server.http.files import REVALIDATE, disposition, file_answer
 from marquetry.server.http.routes import Answer, RouteTable
-from marquetry.server.keys import FOLDERS
 from marquetry.server.pictures import channel, preview, preview_format
 
 routes = RouteTable("ComfyUI: files", PREFIXES)
@@ -36,6 +36,7 @@ class ViewQuery(BaseModel):
     "/view",
     "A file",
     query=ViewQuery,
+    headers=OWNER_HEADER,
     answers={
         200: Answer("the bytes of the file", content_type="*/*"),
         206: Answer("a part of it, as Range asked", content_type="*/*"),
@@ -45,7 +46,7 @@ class ViewQuery(BaseModel):
 async def view(request: web.Request) -> web.StreamResponse:
     """Pages, scripts, styles and SVG come as plain bytes for download. Answers Range and If-None-Match."""
     query = read_query(request, ViewQuery)
-    path = await asyncio.to_thread(locate, request.app[FOLDERS], query.filename, query.type, query.subfolder)
+    path = await asyncio.to_thread(locate, folders_of_caller(request), query.filename, query.type, query.subfolder)
     if query.preview is not None:
         format, quality = preview_format(query.preview)
         known = await _known(request, path, f"{format};{quality};{query.channel}")

@@ -11,6 +11,7 @@ import orjson
 from aiohttp import WSCloseCode, WSMsgType, web
 from pydantic import BaseModel, Field
 
+from marquetry.server.caller import owner_filter
 from marquetry.server.comfy import messages
 from marquetry.server.comfy.client import Client
 from marquetry.server.comfy.features import server_features
@@ -40,19 +41,21 @@ async def websocket(request: web.Request) -> web.StreamResponse:
     sockets, jobs = application[SOCKETS], application[JOBS]
     sockets.admit(request.remote or "")
     client_id = query.clientId or uuid.uuid4().hex
+    owner = owner_filter(request)
+    place = client_id if owner is None else f"{owner}/{client_id}"  # what one person's client is called concerns nobody else
     socket = web.WebSocketResponse(max_msg_size=MAX_MESSAGE_BYTES, compress=False)
     await socket.prepare(request)
-    since = sockets.missed_since(client_id)
-    known = sockets.find(client_id)
+    since = sockets.missed_since(place)
+    known = sockets.find(place)
     if known is not None:
         since = known.heard
-    subscription = jobs.feed.subscribe(client_id=client_id, since=since, without=UNTOLD)
-    standing = Standing(jobs, client_id)
+    subscription = jobs.feed.subscribe(client_id=client_id, owner=owner, since=since, without=UNTOLD)
+    standing = Standing(jobs, client_id, owner)
     transport = request.transport
     if transport is None:
         return socket
     translator = Translator(jobs.remaining)
-    client = Client(client_id, request.remote or "", socket, transport, translator, subscription, since or jobs.feed.seq, standing)
+    client = Client(place, request.remote or "", socket, transport, translator, subscription, since or jobs.feed.seq, standing)
     replaced = sockets.add(client)
     if replaced is not None:
         await replaced.close(b"another socket has taken this client id", WSCloseCode.POLICY_VIOLATION)

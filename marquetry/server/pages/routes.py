@@ -10,12 +10,13 @@ from typing import Any
 from aiohttp import hdrs, web
 from aiohttp.helpers import ETag
 
+from marquetry.server.http.access import PUBLIC
 from marquetry.server.http.errors import NotFound
 from marquetry.server.http.files import media_type
 from marquetry.server.http.routes import Answer, RouteTable
 from marquetry.server.keys import OPENAPI
 
-routes = RouteTable("Pages")
+routes = RouteTable("Pages", access=PUBLIC)
 STATIC = Path(__file__).parent / "static"
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; connect-src 'self'; "
