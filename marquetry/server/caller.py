@@ -75,6 +75,16 @@ def owner_filter(request: web.Request) -> str | None:
     return owner_of(request)
 
 
+def socket_owner(request: web.Request) -> str | None:
+    """Whose events a socket hears: with accounts the caller's. Pages can't send the `comfy-user` header with a socket, so without, all."""
+    return owner_filter(request) if request.app[SETTINGS].accounts.enabled else None
+
+
+def client_place(request: web.Request, client_id: str) -> str:
+    """Under which name a client's socket is kept: what one person's client is called concerns nobody else."""
+    return f"{owner_of(request)}/{client_id}" if request.app[SETTINGS].accounts.enabled else client_id
+
+
 def folders_of_caller(request: web.Request) -> Folders:
     """The folders that the caller reads and writes: with accounts, their own input, output and temp."""
     return request.app[FOLDERS].of(job_owner(request))

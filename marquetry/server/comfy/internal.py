@@ -8,7 +8,7 @@ from typing import Any
 from aiohttp import web
 from pydantic import BaseModel, Field
 
-from marquetry.server.caller import folders_of_caller
+from marquetry.server.caller import client_place, folders_of_caller
 from marquetry.server.http.access import CALLER, Access
 from marquetry.server.http.answer import empty, json_answer
 from marquetry.server.http.body import read_model
@@ -43,7 +43,7 @@ async def raw_logs(request: web.Request) -> web.Response:
 @routes.patch("/logs/subscribe", "Hear of new lines on the WebSocket", body=LogSubscription, answers={200: Answer("done")})
 async def subscribe_logs(request: web.Request) -> web.Response:
     wanted = await read_model(request, LogSubscription)
-    client = request.app[SOCKETS].find(wanted.clientId)
+    client = request.app[SOCKETS].find(client_place(request, wanted.clientId))
     if client is None:
         raise RequestError("no WebSocket with that clientId is open")
     client.wants_logs = wanted.enabled

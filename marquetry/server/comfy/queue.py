@@ -63,7 +63,14 @@ async def interrupt(request: web.Request) -> web.Response:
     return empty()
 
 
-@routes.post("/free", "Free memory", access=Access(permission="server.manage"), body=Free, body_required=False, answers={200: Answer("done, or soon")})
+@routes.post(
+    "/free",
+    "Free memory",
+    access=Access(permission="server.manage"),
+    body=Free,
+    body_required=False,
+    answers={200: Answer("done, or soon")},
+)
 async def free(request: web.Request) -> web.Response:
     """Models that a job uses stay until it is done."""
     wanted = await read_model(request, Free, empty={})

@@ -11,7 +11,7 @@ import orjson
 from aiohttp import WSCloseCode, WSMsgType, web
 from pydantic import BaseModel, Field
 
-from marquetry.server.caller import owner_filter
+from marquetry.server.caller import client_place, socket_owner
 from marquetry.server.comfy import messages
 from marquetry.server.comfy.client import Client
 from marquetry.server.comfy.features import server_features
@@ -41,8 +41,7 @@ async def websocket(request: web.Request) -> web.StreamResponse:
     sockets, jobs = application[SOCKETS], application[JOBS]
     sockets.admit(request.remote or "")
     client_id = query.clientId or uuid.uuid4().hex
-    owner = owner_filter(request)
-    place = client_id if owner is None else f"{owner}/{client_id}"  # what one person's client is called concerns nobody else
+    owner, place = socket_owner(request), client_place(request, client_id)
     socket = web.WebSocketResponse(max_msg_size=MAX_MESSAGE_BYTES, compress=False)
     await socket.prepare(request)
     since = sockets.missed_since(place)

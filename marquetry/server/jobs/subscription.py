@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from marquetry.engine.events import NodeFinished, NodeProgress, NodeStarted
-from marquetry.server.jobs.message import FeedMessage, Gap, QueueChanged
+from marquetry.server.jobs.message import FeedMessage, Gap, PackMessage, QueueChanged
 
 if TYPE_CHECKING:
     from marquetry.server.jobs.feed import Feed
@@ -47,10 +47,10 @@ class Subscription:
         self.closed = False
 
     def wants(self, message: FeedMessage) -> bool:
-        """Whether the message fits all filters. What concerns no job concerns everybody."""
+        """Whether the message fits all filters. What concerns no job concerns everybody, but what packs say to all is not for one owner."""
         job_id = getattr(message.event, "job_id", None)
-        if job_id is None:
-            return True
+        if job_id is None:  # what packs tell everybody may concern one owner's job
+            return self.owner is None or type(message.event) is not PackMessage or message.event.to is not None
         return (
             (self.client_id is None or self.client_id == message.client_id)
             and (self.job_id is None or self.job_id == job_id)
