@@ -11,6 +11,7 @@ from typing import Any
 from marquetry.custom_nodes.installation import current
 from marquetry.custom_nodes.paths import FolderTable, filtered
 from marquetry.custom_nodes.save_path import SavePath, save_path
+from marquetry.engine.expansion import current_context
 from marquetry.engine.folders import ANNOTATION, LEGACY_KINDS, WEIGHT_SUFFIXES
 
 _folders = current().folders
@@ -61,16 +62,22 @@ def map_legacy(folder_name: str) -> str:
     return LEGACY_KINDS.get(folder_name, folder_name)
 
 
+def _own(kind: str, everybodys: str) -> str:
+    """The folder of the owner of the job that runs, where owners are kept apart."""
+    context = current_context.get()
+    return str(context.folders.directory(kind)) if context is not None and _folders.apart else everybodys
+
+
 def get_output_directory() -> str:
-    return output_directory
+    return _own("output", output_directory)
 
 
 def get_input_directory() -> str:
-    return input_directory
+    return _own("input", input_directory)
 
 
 def get_temp_directory() -> str:
-    return temp_directory
+    return _own("temp", temp_directory)
 
 
 def get_user_directory() -> str:
@@ -99,7 +106,8 @@ def set_user_directory(user_dir: str) -> None:
 
 def get_directory_by_type(type_name: str) -> str | None:
     """The folder that `input`, `output` or `temp` names."""
-    return {"output": output_directory, "temp": temp_directory, "input": input_directory}.get(type_name)
+    folders = {"output": get_output_directory, "temp": get_temp_directory, "input": get_input_directory}
+    return folders[type_name]() if type_name in folders else None
 
 
 def annotated_filepath(name: str) -> tuple[str, str | None]:
@@ -111,12 +119,12 @@ def annotated_filepath(name: str) -> tuple[str, str | None]:
 def get_annotated_filepath(name: str, default_dir: str | None = None) -> str:
     """The path of a name that may carry a mark; without one it stands in `default_dir`, else in the input folder."""
     bare, folder = annotated_filepath(name)
-    return str(_folders.inside(Path(folder or default_dir or input_directory), bare))
+    return str(_folders.inside(Path(folder or default_dir or get_input_directory()), bare))
 
 
 def exists_annotated_filepath(name: str) -> bool:
     bare, folder = annotated_filepath(name)
-    return os.path.exists(os.path.join(folder or input_directory, bare))
+    return os.path.exists(os.path.join(folder or get_input_directory(), bare))
 
 
 def add_model_folder_path(folder_name: str, full_folder_path: str, is_default: bool = False) -> None:
@@ -186,7 +194,8 @@ def filter_files_content_types(files: Iterable[str], content_types: Sequence[str
 
 def get_input_subfolders() -> list[str]:
     """The folders inside the input folder, relative to it."""
-    found = [os.path.relpath(folder, input_directory) for folder, _, _ in os.walk(input_directory) if folder != input_directory]
+    root = get_input_directory()
+    found = [os.path.relpath(folder, root) for folder, _, _ in os.walk(root) if folder != root]
     return sorted(found)
 
 
