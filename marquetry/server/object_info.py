@@ -8,6 +8,7 @@ import hashlib
 import logging
 import os
 import time
+from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -30,6 +31,7 @@ from marquetry.server.people import write_whole
 
 logger = logging.getLogger(__name__)
 OWN_FOLDERS = ("input", "output", "temp")
+OWNERS_KEPT = 32  # descriptions with the files of one owner that are kept
 ASKED_AGAIN_S = 2.0  # packs may change what their nodes offer at any time
 
 
@@ -62,6 +64,7 @@ class ObjectInfo:
         self._told: WorkerDescription | None = None
         self._foreign: dict[str, NodeDescription] = {}
         self._asked_s = -ASKED_AGAIN_S
+        self._seen: OrderedDict[str, tuple[object, Description]] = OrderedDict()
 
     async def current(self) -> Description:
         """The description as it is now; made in a thread, once for all who wait."""
@@ -72,6 +75,30 @@ class ObjectInfo:
                 self._known = await asyncio.to_thread(self._make)
                 self._key = key
             return self._known
+
+    async def seen_by(self, owner: str) -> Description:
+        """As `current`, with the files that an owner sees."""
+        shared = await self.current()
+        folders = self.folders.of(owner)
+        return shared if folders is self.folders else await asyncio.to_thread(self._owned, shared, folders)
+
+    def _owned(self, shared: Description, folders: Folders) -> Description:
+        key = (shared.tag, *(_mtime_ns(folders.directory(kind)) for kind in OWN_FOLDERS))
+        known = self._seen.get(str(folders.input))
+        if known is not None and known[0] == key:
+            return known[1]
+        entries = dict(shared.entries)
+        for id, node_type in self.registry.items():
+            if id in entries and any(declared.file_kind in OWN_FOLDERS for declared in node_type.inputs):
+                entries[id] = encode(describe(node_type if node_type.refresh is None else node_type.refresh(), folders))
+        for id, node in self._foreign.items():
+            if id in entries and any(choice.file_kind in OWN_FOLDERS for choice in node.file_choices):
+                entries[id] = self._listed_anew(node, folders)
+        made = _described(entries)
+        self._seen[str(folders.input)] = key, made
+        if len(self._seen) > OWNERS_KEPT:
+            self._seen.popitem(last=False)
+        return made
 
     async def _ask_worker(self) -> None:
         """Learn the node types that only the worker has. Before it is ready, what it said last time holds."""
@@ -120,10 +147,7 @@ class ObjectInfo:
     def _listing(self, kind: str) -> object:
         if kind not in OWN_FOLDERS:
             return self.folders.list_files(kind)
-        try:
-            return os.stat(self.folders.directory(kind)).st_mtime_ns
-        except OSError:
-            return -1
+        return _mtime_ns(self.folders.directory(kind))
 
     def _make(self) -> Description:
         entries: dict[str, bytes] = {}
@@ -134,23 +158,34 @@ class ObjectInfo:
             except Exception as error:  # the code of packs
                 logger.warning("the node type %s can't be described: %s", id, error)
         for id, node in self._foreign.items():
-            entries[id] = self._listed_anew(node)
-        text = b"{" + b",".join(encode(id) + b":" + entry for id, entry in entries.items()) + b"}"
-        return Description(text, gzip.compress(text, 5, mtime=0), hashlib.sha256(text).hexdigest()[:32], entries)
+            entries[id] = self._listed_anew(node, self.folders)
+        return _described(entries)
 
-    def _listed_anew(self, node: NodeDescription) -> bytes:
+    def _listed_anew(self, node: NodeDescription, folders: Folders) -> bytes:
         """A worker's entry with the files that are there now."""
         if not node.file_choices:
             return bytes(node.object_info)
         entry: dict[str, Any] = orjson.loads(bytes(node.object_info))
         for choice in node.file_choices:
-            files = self._files(choice.file_kind) if choice.file_kind in OWN_FOLDERS else self.folders.list_files(choice.file_kind)
+            files = _files(folders.directory(choice.file_kind)) if choice.file_kind in OWN_FOLDERS else folders.list_files(choice.file_kind)
             entry["input"][choice.section][choice.name][0] = [*choice.also, *files]
         return encode(entry)
 
-    def _files(self, kind: str) -> list[str]:
-        folder = self.folders.directory(kind)
-        return sorted(path.name for path in folder.iterdir() if path.is_file() and not path.name.startswith(".")) if folder.is_dir() else []
+
+def _described(entries: Mapping[str, bytes]) -> Description:
+    text = b"{" + b",".join(encode(id) + b":" + entry for id, entry in entries.items()) + b"}"
+    return Description(text, gzip.compress(text, 5, mtime=0), hashlib.sha256(text).hexdigest()[:32], entries)
+
+
+def _files(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir() if path.is_file() and not path.name.startswith(".")) if folder.is_dir() else []
+
+
+def _mtime_ns(path: Path) -> int:
+    try:
+        return os.stat(path).st_mtime_ns
+    except OSError:
+        return -1
 
 
 def _outcome(ask: Callable[[], Any]) -> str:
