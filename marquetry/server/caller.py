@@ -85,9 +85,14 @@ def client_place(request: web.Request, client_id: str) -> str:
     return f"{owner_of(request)}/{client_id}" if request.app[SETTINGS].accounts.enabled else client_id
 
 
+def files_owner(request: web.Request) -> str:
+    """Whose files are meant; nobody's in particular on a server without accounts."""
+    return owner_of(request) if request.app[SETTINGS].accounts.enabled else ""
+
+
 def folders_of_caller(request: web.Request) -> Folders:
     """The folders that the caller reads and writes: with accounts, their own input, output and temp."""
-    return request.app[FOLDERS].of(job_owner(request))
+    return request.app[FOLDERS].of(files_owner(request))
 
 
 def _several(request: web.Request) -> bool:

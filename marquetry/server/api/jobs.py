@@ -13,7 +13,7 @@ from marquetry.server.api import PREFIXES
 from marquetry.server.api.models import JobDetail, JobList, JobSummary, ProblemModel, Results, State, Submit, ValidationResult
 from marquetry.server.api.results import results
 from marquetry.server.api.views import detail, links, summary
-from marquetry.server.caller import OWNER_HEADER, job_owner, owner_filter
+from marquetry.server.caller import OWNER_HEADER, files_owner, job_owner, owner_filter
 from marquetry.server.comfy.entries import SECRETS
 from marquetry.server.http.access import Access
 from marquetry.server.http.answer import json_answer
@@ -71,7 +71,7 @@ async def submit(request: web.Request) -> web.Response:
     if key is not None and not 0 < len(key) <= MAX_KEY_CHARACTERS:
         raise RequestError(f"Idempotency-Key has 1 to {MAX_KEY_CHARACTERS} characters")
     wait_s = _wait_s(request)
-    checked = await request.app[CHECK].check(body.graph, body.targets, job_owner(request))
+    checked = await request.app[CHECK].check(body.graph, body.targets, files_owner(request))
     if checked.problems or not checked.outputs:
         raise ValidationFailed(
             f"the graph has {len(checked.problems)} problem{'s' * (len(checked.problems) != 1)}: {checked.problems[0].message}",
@@ -107,7 +107,7 @@ async def submit(request: web.Request) -> web.Response:
 async def validate(request: web.Request) -> web.Response:
     """Nothing runs. Reading the graph at all can fail, which is an error as of any request."""
     body = _submission(await read_object(request))
-    checked = await request.app[CHECK].check(body.graph, body.targets, job_owner(request))
+    checked = await request.app[CHECK].check(body.graph, body.targets, files_owner(request))
     return json_answer(
         ValidationResult(
             valid=not checked.problems,

@@ -9,7 +9,7 @@ from aiohttp import web
 from pydantic import BaseModel, Field
 
 from marquetry.server.api import PREFIXES
-from marquetry.server.caller import job_owner
+from marquetry.server.caller import files_owner
 from marquetry.server.http.answer import json_answer
 from marquetry.server.http.body import read_query
 from marquetry.server.http.errors import NotFound
@@ -44,7 +44,7 @@ async def list_nodes(request: web.Request) -> web.Response:
     query = read_query(request, NodesQuery)
     words = query.q.lower().split()
     found: list[NodeSummary] = []
-    for text in (await request.app[OBJECT_INFO].seen_by(job_owner(request))).entries.values():
+    for text in (await request.app[OBJECT_INFO].seen_by(files_owner(request))).entries.values():
         described: dict[str, Any] = orjson.loads(text)
         node = NodeSummary(
             id=described["name"],
@@ -66,7 +66,7 @@ async def list_nodes(request: web.Request) -> web.Response:
 @routes.get("/nodes/{node_id}", "A node type", answers={200: Answer("its description, as object_info has it", dict[str, Any])})
 async def one_node(request: web.Request) -> web.Response:
     name = request.match_info["node_id"]
-    entry = (await request.app[OBJECT_INFO].seen_by(job_owner(request))).entries.get(name)
+    entry = (await request.app[OBJECT_INFO].seen_by(files_owner(request))).entries.get(name)
     if entry is None:
         raise NotFound(f"no node type '{name[:100]}' is installed")
     return web.Response(body=entry, content_type="application/json")

@@ -9,7 +9,7 @@ from aiohttp import web
 from pydantic import BaseModel, Field
 
 from marquetry.engine.errors import GraphError
-from marquetry.server.caller import OWNER_HEADER, job_owner
+from marquetry.server.caller import OWNER_HEADER, files_owner, job_owner
 from marquetry.server.comfy import PREFIXES
 from marquetry.server.comfy.entries import SECRETS
 from marquetry.server.comfy.problems import PromptRefused, invalid, node_errors, refused
@@ -77,7 +77,7 @@ async def submit_prompt(request: web.Request) -> web.Response:
     jobs, graph_json = request.app[JOBS], body["prompt"]
     owner = job_owner(request)
     try:
-        checked = await request.app[CHECK].check(graph_json, body.get("partial_execution_targets"), owner)
+        checked = await request.app[CHECK].check(graph_json, body.get("partial_execution_targets"), files_owner(request))
     except WorkerUnavailable as error:
         return refused(error.code, error.message, status=status_of(error))
     except GraphError as error:
