@@ -39,6 +39,9 @@ class BaseModel:
         for part, what in ((self.model, "model"), (self.clip, "text encoder"), (self.vae, "autoencoder")):
             if part is None:
                 raise TrainingFailed(f"training needs a {what}, which the checkpoint lacks; load one and link it")
+        if self.model.family not in BASE_VERSIONS:
+            known = ", ".join(sorted(BASE_VERSIONS))
+            raise TrainingFailed(f"a model of the family {self.model.family} can't be trained here; link one of {known}")
         if self.model.sampling.prediction not in PREDICTIONS:
             raise TrainingFailed(
                 f"a model that predicts '{self.model.sampling.prediction}' can't be trained further here; use its base model"
@@ -52,12 +55,12 @@ class BaseModel:
     @property
     def base_version(self) -> str:
         """The family as kohya's metadata calls it."""
-        return BASE_VERSIONS.get(self.model.family, self.model.family)
+        return BASE_VERSIONS[self.model.family]
 
     @property
     def architecture(self) -> str:
         """The family as ModelSpec calls it."""
-        return ARCHITECTURES.get(self.model.family, self.model.family)
+        return ARCHITECTURES[self.model.family]
 
     @property
     def bucket_step(self) -> int:
@@ -75,7 +78,7 @@ class BaseModel:
 
     def text_encoder(self) -> nn.Module:
         """An own copy of the text encoder, frozen."""
-        return own_copy(self.clip)
+        return own_copy(self.clip.first)
 
 
 def shares_of(sampling: ModelSampling) -> torch.Tensor:
@@ -84,7 +87,7 @@ def shares_of(sampling: ModelSampling) -> torch.Tensor:
 
 
 def own_copy(held: Any) -> nn.Module:
-    """The network behind a MODEL or CLIP wire, copied to float32 on the CPU with the wire's adapters merged in, and frozen."""
+    """The network of a MODEL, or of an encoder of a CLIP, copied to float32 on the CPU with the wire's adapters merged in, and frozen."""
     with held.resident.use() as network:
         state = merged_state(network, held.adapters)
         made: nn.Module = copy.deepcopy(network).to("cpu").float()

@@ -25,12 +25,17 @@ TOTAL_BYTES_MAX = 8 * 2**30
 
 @dataclass(frozen=True, eq=False)
 class Example:
-    """One picture, uint8 `[H, W, 3]`, with its wordings; `name` tells it apart in messages. `weight` is how often it comes up."""
+    """One picture, uint8 `[H, W, 3]`, with its wordings; `name` tells it apart in messages. `weight` is how often it comes up.
+
+    `hint` is a picture beside it that steers, such as its edges; `mask`, uint8 `[H, W]`, is 255 where something is to be made anew.
+    """
 
     name: str
     picture: Tensor
     captions: tuple[str, ...] = ("",)
     weight: int = 1
+    hint: Tensor | None = None
+    mask: Tensor | None = None
 
     @property
     def size(self) -> tuple[int, int]:
@@ -77,7 +82,8 @@ class Dataset:
             digest.update(b"|")
             for example in part:
                 digest.update(repr((example.size, example.captions, example.weight)).encode())
-                digest.update(example.picture.contiguous().numpy().tobytes())
+                for tensor in (example.picture, example.hint, example.mask):
+                    digest.update(b"-" if tensor is None else tensor.contiguous().numpy().tobytes())
         return digest.hexdigest()
 
 
@@ -90,6 +96,14 @@ def from_memory(pictures: Sequence[Tensor], captions: Sequence[str | Sequence[st
         for number, (picture, caption) in enumerate(zip(pictures, captions, strict=True), start=1)
     ]
     return Dataset(require_some(examples, "the dataset"))
+
+
+def with_hints(dataset: Dataset, hints: Sequence[Tensor]) -> Dataset:
+    """The dataset with a steering picture for each example to learn from, in their order."""
+    if len(hints) != len(dataset):
+        raise TrainingFailed(f"there are {len(dataset)} pictures and {len(hints)} steering pictures; give one for each picture")
+    examples = tuple(replace(example, hint=as_bytes(hint)) for example, hint in zip(dataset.examples, hints, strict=True))
+    return replace(dataset, examples=examples)
 
 
 def from_folder(folder: Path, *, repeats: int = 1, caption_suffix: str = ".txt") -> Dataset:

@@ -130,7 +130,7 @@ def encode_caption(base: BaseModel, caption: str) -> Tensor:
 
 def caption_ids(base: BaseModel, captions: Sequence[str]) -> Tensor:
     """Token ids `[B, 77]` of captions, for a text encoder that learns along."""
-    chunks = [base.clip.tokenize(escaped(caption)).chunks[0] for caption in captions]
+    chunks = [base.clip.first.tokenize(escaped(caption)).chunks[0] for caption in captions]
     return torch.tensor([[token if isinstance(token, int) else 0 for token, _ in chunk] for chunk in chunks])
 
 

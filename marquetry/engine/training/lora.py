@@ -40,7 +40,7 @@ class LoraStage(DenoisingStage):
         self.unet: Any = base.unet().to(compute.device)
         self.text_encoder: Any = base.text_encoder().to(compute.device) if recipe.text_rate > 0.0 else None
         self.text_rate = recipe.text_rate
-        self.layers_run = base.clip.layers_run()
+        self.layers_run = base.clip.first.layers_run()
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             changes = nn.ModuleDict({"unet": attach(self.unet, unet_paths(self.unet, recipe.targets), recipe.sizes)})

@@ -14,7 +14,7 @@ import torch
 from safetensors.torch import save
 from torch import Tensor
 
-from marquetry.engine.training.single_file import with_ordered_header
+from marquetry.engine.training.weight_file import write_weights
 
 if TYPE_CHECKING:
     from marquetry.engine.training.base_model import BaseModel
@@ -49,11 +49,7 @@ def tensors_of(changes: Mapping[str, Mapping[str, Change]], dtype: torch.dtype =
 
 def write_lora(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
     """Writes the file whole or not at all; equal contents give equal files."""
-    said = dict(metadata) | tensor_hashes(tensors)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_bytes(with_ordered_header(save(dict(tensors), metadata=said)))
-    partial.replace(path)
+    write_weights(path, tensors, dict(metadata) | tensor_hashes(tensors), dtype=None)
 
 
 def lora_metadata(
