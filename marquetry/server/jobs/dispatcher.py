@@ -11,22 +11,23 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from marquetry.engine.events import AnyEvent, JobFinished
 from marquetry.engine.graph import Graph
 from marquetry.server.database.database import Database
+from marquetry.server.jobs.accounting import Accounting
 from marquetry.server.jobs.crew import Crew
 from marquetry.server.jobs.feed import Feed
 from marquetry.server.jobs.graph_memory import GraphMemory
 from marquetry.server.jobs.intake import Intake
 from marquetry.server.jobs.job import JobState
-from marquetry.server.jobs.lease import Heartbeat, Held, Leased, LeaseRequest, Loss, Lost, lease_jobs, lose_leases, renew_leases
+from marquetry.server.jobs.lease import Heartbeat, Held, Leased, LeaseRequest, Loss, Lost
 from marquetry.server.jobs.live import Live, ended, now_ms
 from marquetry.server.jobs.loss import end_of_loss, record_of_loss
 from marquetry.server.jobs.message import JobLeased, JobQueued, JobRequeued, PackMessage, QueueChanged
-from marquetry.server.jobs.queue import Finish, Inserted, NewJob, finish_jobs, insert_jobs
-from marquetry.server.jobs.together import Together, insert_together
+from marquetry.server.jobs.queue import Finish, Inserted, NewJob
+from marquetry.server.jobs.together import Together
 from marquetry.server.jobs.workers.worker import Worker, WorkerListener
 
 logger = logging.getLogger(__name__)
@@ -51,6 +52,7 @@ class Dispatcher:
         self._intake = Intake(self._loop, self._hear)
         self._ends: dict[str, list[asyncio.Future[None]]] = {}
         self._idle: asyncio.Event = asyncio.Event()
+        self.accounting = Accounting()
         self.live: dict[str, Live] = {}
         self.graphs = GraphMemory()
         self.waiting = 0
@@ -68,7 +70,7 @@ class Dispatcher:
     def insert(self, new: NewJob, graph: Graph) -> asyncio.Future[Inserted]:
         """Put a job in the queue; if there is room, it is leased in the same transaction."""
         self.graphs.keep(new.id, graph)
-        inserting = self._database.write(insert_jobs, new)
+        inserting = self._database.write(self.accounting.insert, new)
         inserting.add_done_callback(partial(self._inserted, new))
         self._lease()
         return inserting
@@ -77,7 +79,7 @@ class Dispatcher:
         """Put several jobs in the queue, all or none."""
         for new, graph in zip(together.news, graphs, strict=True):
             self.graphs.keep(new.id, graph)
-        inserting = self._database.write(insert_together, together)
+        inserting = self._database.write(self.accounting.insert_together, together)
         inserting.add_done_callback(partial(self._inserted_together, together))
         self._lease()
         return inserting
@@ -118,7 +120,7 @@ class Dispatcher:
         self._leasing = True
         now = now_ms()
         request = LeaseRequest(self._holder, free, now, now + self._lease_ms, self._crew.has_idle, self._crew.affinities)
-        self._database.write(lease_jobs, request).add_done_callback(self._leased)
+        self._database.write(self.accounting.lease, request).add_done_callback(self._leased)
 
     def _leased(self, future: asyncio.Future[list[Leased]]) -> None:
         self._leasing = False
@@ -139,7 +141,7 @@ class Dispatcher:
             self._give_up((leased.token,), "no worker had room", blame=False)
             return
         graph = self.graphs.take(leased.id)
-        live = Live(leased, worker, graph)
+        live = Live(leased, worker, graph, self.accounting.meter(leased))
         self.live[leased.id] = live
         self._idle.clear()
         self._crew.begin(live)
@@ -161,16 +163,21 @@ class Dispatcher:
             return
         live.heard_s = time.monotonic()
         live.view.fold_all(events)
+        meter = live.meter
+        if meter is not None:
+            meter.hear(events)
         last = events[-1]
         if type(last) is JobFinished:
             self._crew.end(live)
             if live.stuck and live.view.state is not JobState.COMPLETED:
                 del self.live[job_id]
+                if meter is not None:
+                    meter.write()
                 self._give_up((live.leased.token,), live.stuck)
                 return
             live.end, live.untold = last, events[:-1]
             self.on_end(live)
-            self._finish(live, Finish(job_id, live.leased.token, live.view.state, now_ms(), live.view.encode()))
+            self._finish(live, Finish(job_id, live.leased.token, live.view.state, now_ms(), live.view.encode(), _rest_of(live)))
             self.offer()
         else:
             self._feed.publish_all(events, owner=live.leased.owner, client_id=live.leased.client_id)
@@ -193,7 +200,7 @@ class Dispatcher:
                 logger.warning("job %s ended here, but its lease was lost before that could be written", finish.id)
             self._changed()
 
-        self._database.write(finish_jobs, finish).add_done_callback(done)
+        self._database.write(self.accounting.finish, finish).add_done_callback(done)
 
     def _tell_end(self, end: JobFinished | None, owner: str, client_id: str, before: Sequence[AnyEvent] = ()) -> None:
         if end is None:
@@ -243,7 +250,7 @@ class Dispatcher:
         logger.error("job %s can't be stopped here; it fails, and what it computes goes on until the server ends", live.leased.id)
         live.end, record = ended(live.leased.id, JobState.FAILED, "stuck", live.stuck, now_ms())
         self._crew.end(live)
-        self._finish(live, Finish(live.leased.id, live.leased.token, JobState.FAILED, now_ms(), record))
+        self._finish(live, Finish(live.leased.id, live.leased.token, JobState.FAILED, now_ms(), record, _rest_of(live)))
 
     def _give_up(self, tokens: tuple[str, ...], reason: str, *, blame: bool = True) -> None:
         loss = Loss(now_ms(), reason, record_of_loss, tokens=tokens, blame=blame)
@@ -256,7 +263,7 @@ class Dispatcher:
             jobs: list[Lost] = self._outcome(future, [])
             self.lost(jobs, reason)
 
-        self._database.write(lose_leases, loss).add_done_callback(done)
+        self._database.write(self.accounting.lose, loss).add_done_callback(done)
 
     def lost(self, jobs: Sequence[Lost], reason: str) -> None:
         """Jobs lost their leases: tell who listens, and begin them again."""
@@ -309,9 +316,9 @@ class Dispatcher:
         before = {live.leased.token for live in self.live.values()}
         now = now_ms()
         if before:
-            held = await self._database.write(renew_leases, Heartbeat(self._holder, now + self._lease_ms))
+            held = await self._database.write(self.accounting.renew, Heartbeat(self._holder, now + self._lease_ms))
             self._compare(held, before)
-        lost = await self._database.write(lose_leases, Loss(now, "its lease expired", record_of_loss, expired=True))
+        lost = await self._database.write(self.accounting.lose, Loss(now, "its lease expired", record_of_loss, expired=True))
         if lost:
             self.lost(lost, "its lease expired")
 
@@ -337,7 +344,9 @@ class Dispatcher:
         """Give back the leases of what still runs, without blame. The workers are stopped by now."""
         tokens = tuple(live.leased.token for live in self.live.values() if live.end is None)
         if tokens:
-            await self._database.write(lose_leases, Loss(now_ms(), "the server stopped", record_of_loss, tokens=tokens, blame=False))
+            await self._database.write(
+                self.accounting.lose, Loss(now_ms(), "the server stopped", record_of_loss, tokens=tokens, blame=False)
+            )
         self.live.clear()
 
     def _outcome(self, future: asyncio.Future[Result], otherwise: Result) -> Result:
@@ -346,3 +355,8 @@ class Dispatcher:
             return future.result()
         logger.error("a database operation of the queue failed: %s", error)
         return otherwise
+
+
+def _rest_of(live: Live) -> Any:
+    """What the accounting has not written down yet."""
+    return None if live.meter is None else live.meter.rest()

@@ -12,6 +12,7 @@ import orjson
 
 from marquetry.engine.events import AnyEvent, JobFinished
 from marquetry.engine.graph import Graph
+from marquetry.server.jobs.accounting import Meter
 from marquetry.server.jobs.job import Job, JobState
 from marquetry.server.jobs.lease import Leased
 from marquetry.server.jobs.view import JobView
@@ -30,10 +31,11 @@ class Live:
     heard of it, by the monotonic clock. `stuck`: why this try is ended.
     """
 
-    __slots__ = ("alone", "cancelling", "end", "heard_s", "leased", "stuck", "untold", "view", "worker")
+    __slots__ = ("alone", "cancelling", "end", "heard_s", "leased", "meter", "stuck", "untold", "view", "worker")
 
-    def __init__(self, leased: Leased, worker: Worker, graph: Graph | None) -> None:
+    def __init__(self, leased: Leased, worker: Worker, graph: Graph | None, meter: Meter | None = None) -> None:
         self.leased = leased
+        self.meter = meter
         self.worker = worker
         self.alone = leased.attempts > 1
         self.cancelling = False

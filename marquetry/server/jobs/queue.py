@@ -82,6 +82,7 @@ class NewJob:
     weight: int = 1
     max_running: int | None = None
     expected_ms: int | None = None
+    terms: Any = None  # of the accounting: under which it is queued
 
     @property
     def client(self) -> str:
@@ -105,6 +106,7 @@ class Finish:
     state: JobState
     finished_ms: int
     record: bytes
+    report: Any = None  # for the accounting: what is not known to be written down
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,12 +7,14 @@ import hashlib
 import logging
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import orjson
 
 from marquetry.server.database.database import Database
 from marquetry.server.jobs import archive
+from marquetry.server.jobs.accounting import Accounting
 from marquetry.server.jobs.affinity import affinity_of
 from marquetry.server.jobs.crew import Crew
 from marquetry.server.jobs.dispatcher import Dispatcher
@@ -20,11 +22,11 @@ from marquetry.server.jobs.errors import JobTimeout, WorkerUnavailable
 from marquetry.server.jobs.feed import Feed
 from marquetry.server.jobs.holder import is_dead, own_holder
 from marquetry.server.jobs.job import Job, JobState, Submission
-from marquetry.server.jobs.lease import Loss, lose_leases, running_holders
+from marquetry.server.jobs.lease import Loss, running_holders
 from marquetry.server.jobs.live import Live, ended, now_ms
 from marquetry.server.jobs.loss import record_of_loss
 from marquetry.server.jobs.outlook import Outlook
-from marquetry.server.jobs.queue import Cancel, NewJob, Removal, cancel_jobs, remove_finished
+from marquetry.server.jobs.queue import Cancel, NewJob, Removal, remove_finished
 from marquetry.server.jobs.shares import promote_waiting, restand_jobs
 from marquetry.server.jobs.standing import EqualStanding, QueueStanding, Standing
 from marquetry.server.jobs.times import NodeTimes
@@ -82,7 +84,7 @@ class JobService:
         holders = await self.database.read(running_holders)
         dead = tuple(holder for holder in holders if is_dead(holder))
         loss = Loss(now_ms(), "the server stopped while it ran", record_of_loss, holders=dead, expired=True)
-        await self.database.write(lose_leases, loss)
+        await self.database.write(self.accounting.lose, loss)
         self._number = await self.database.read(archive.highest_number)
         self._dispatcher.waiting, _ = await self.database.read(archive.count_remaining)
         await self.times.load(self.database)
@@ -103,7 +105,7 @@ class JobService:
 
     async def submit(self, submission: Submission) -> Job:
         """Queue a job; it is durable when this returns. Raises QueueFull, DuplicateJob and IdempotencyConflict."""
-        new = self._new_job(submission, await self.standing.of(submission.owner))
+        (new,) = await self._agreed([submission], [self._new_job(submission, await self.standing.of(submission.owner))])
         inserted = await asyncio.shield(self._dispatcher.insert(new, submission.graph))
         known = await self.find(inserted.id) if inserted.existing else None
         return known if known is not None else _queued(new, submission)
@@ -114,7 +116,7 @@ class JobService:
         Raises what `submit` raises, and what `beside` does.
         """
         standing = await self.standing.of(submissions[0].owner) if submissions else Standing()
-        news = [self._new_job(submission, standing) for submission in submissions]
+        news = await self._agreed(submissions, [self._new_job(submission, standing) for submission in submissions])
         together = Together(tuple(news), beside)
         await asyncio.shield(self._dispatcher.insert_together(together, [submission.graph for submission in submissions]))
         return [_queued(new, submission) for new, submission in zip(news, submissions, strict=True)]
@@ -278,10 +280,15 @@ class JobService:
             expected_ms=self.times.expected_ms(submission.graph, affinity),
         )
 
+    async def _agreed(self, submissions: Sequence[Submission], news: list[NewJob]) -> list[NewJob]:
+        """The jobs with the terms under which they are queued."""
+        terms = await self.accounting.agree(submissions, [new.id for new in news])
+        return [new if agreed is None else replace(new, terms=agreed) for new, agreed in zip(news, terms, strict=True)]
+
     async def _cancel(self, job_id: str, owner: str | None, *, running: bool = True) -> bool:
         time_ms = now_ms()
         _, record = ended(job_id, JobState.CANCELLED, "cancelled", "the job was cancelled before it began", time_ms)
-        cancelled = await self.database.write(cancel_jobs, Cancel(job_id, time_ms, record, owner, running))
+        cancelled = await self.database.write(self.accounting.cancel, Cancel(job_id, time_ms, record, owner, running))
         if cancelled.ended:
             self._dispatcher.cancelled(job_id, cancelled.owner, cancelled.client_id, time_ms)
         elif cancelled.requested:
