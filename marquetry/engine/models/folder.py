@@ -13,6 +13,9 @@ CONFIGS = {
     "unet": "unet/config.json",
     "vae": "vae/config.json",
     "text_encoder": "text_encoder/config.json",
+    "text_encoder_2": "text_encoder_2/config.json",
+    "text_encoder_3": "text_encoder_3/config.json",
+    "transformer": "transformer/config.json",
     "scheduler": "scheduler/scheduler_config.json",
 }
 MAX_CONFIG_BYTES = 1_000_000

@@ -91,4 +91,6 @@ class Model:
     def _placed(self, value: Any) -> Any:
         if not isinstance(value, torch.Tensor):
             return value
+        if value.dtype == torch.float64:  # numbers that the network's type would round, such as sizes in pixels
+            return value.to(self.device, torch.float32)
         return value.to(self.device, self.dtype) if value.is_floating_point() else value.to(self.device)

@@ -16,7 +16,7 @@ from marquetry.engine.models.safetensors_file import Header
 from marquetry.engine.models.text.encoder import Encoded
 from marquetry.engine.models.text.files import TextFile
 from marquetry.engine.models.text.part import TextEncoderPart
-from marquetry.engine.models.text.recipe import EncodedPrompt
+from marquetry.engine.models.text.recipe import EncodedPrompt, TextRecipe
 from marquetry.engine.models.weights import Weights
 from marquetry.engine.sampling.latent_format import LatentFormat
 from marquetry.engine.sampling.model import CONCAT, CONTEXT
@@ -81,6 +81,7 @@ class StableDiffusion:
 
     id: str
     text_role: str
+    text: TextRecipe
     latent_format = LATENT_FORMAT
     original_text_prefix: str
 
@@ -94,6 +95,15 @@ class StableDiffusion:
     def attention_heads(self, sizes: unet.UNetSizes) -> int | tuple[int, ...]:
         """The number of heads, of all levels or of each."""
         raise NotImplementedError
+
+    def unet_options(self, sizes: unet.UNetSizes) -> dict[str, Any]:
+        """Further arguments of the network's class."""
+        return {}
+
+    def text_parts(self, header: Header, hints: Mapping[str, Any]) -> Mapping[str, tuple[TextEncoderPart, str]]:
+        """The text encoders of a checkpoint by role, and what their names begin with."""
+        found = self.text_part(header, hints)
+        return {} if found is None else {self.text_role: found}
 
     def text_part(self, header: Header, hints: Mapping[str, Any]) -> tuple[TextEncoderPart, str] | None:
         """The text encoder and what its names begin with."""
@@ -115,16 +125,15 @@ class StableDiffusion:
                 denoiser, layout = self._denoiser(sizes, header, prefix, found_layout, hints.get("unet", {})), found_layout
                 prefixes["denoiser"] = prefix
                 break
-        vae = _vae(header, hints.get("vae", {}))
+        vae = vae_part(header, hints.get("vae", {}))
         if vae is not None:
             prefixes["vae"] = vae[1]
             layout = layout if denoiser is not None else vae[2]
-        text = self.text_part(header, hints)
-        if text is not None:
-            prefixes[self.text_role] = text[1]
-        if denoiser is None and vae is None and text is None:
+        texts = self.text_parts(header, hints)
+        prefixes |= {role: prefix for role, (_, prefix) in texts.items()}
+        if denoiser is None and vae is None and not texts:
             return None
-        encoders = {} if text is None else {self.text_role: text[0]}
+        encoders = {role: part for role, (part, _) in texts.items()}
         return Found(self.id, layout, denoiser, encoders, None if vae is None else vae[0], prefixes)
 
     def values(
@@ -168,11 +177,11 @@ class StableDiffusion:
             table = autoencoder.original_pieces(sizes, dict(names))
             table = {name: replace(piece, source=f"first_stage_model.{piece.source}") for name, piece in table.items()}
         else:
-            table = self.text_table(found, names)
+            table = self.text_table(found, part, names)
         return {name: piece for name, piece in table.items() if name in names}
 
-    def text_table(self, found: Found, names: Mapping[str, Any]) -> dict[str, Piece]:
-        """Where the text encoder's tensors stand in the original layout."""
+    def text_table(self, found: Found, role: str, names: Mapping[str, Any]) -> dict[str, Piece]:
+        """Where a text encoder's tensors stand in the original layout."""
         prefix = self.original_text_prefix
         above = prefix.removesuffix("text_model.")
         return {name: Piece(f"{above if name.startswith('text_projection') else prefix}{name}") for name in names}
@@ -181,7 +190,7 @@ class StableDiffusion:
         modules: Iterator[tuple[str, str]] = unet.unet_modules(sizes)
         if layout == "diffusers":
             modules = ((target, target) for target, _ in modules)
-        config = sizes.config(self.attention_heads(sizes)) | chosen(options, UNET_OPTIONS)
+        config = sizes.config(self.attention_heads(sizes)) | self.unet_options(sizes) | chosen(options, UNET_OPTIONS)
         return NetworkRecipe("unet", config, table_of_modules(modules, header, prefix))
 
 
@@ -211,14 +220,17 @@ def chosen(options: Mapping[str, Any], names: tuple[str, ...]) -> dict[str, Any]
 def sizes_of(recipe: NetworkRecipe) -> unet.UNetSizes:
     """The sizes that a UNet's recipe was made from."""
     config = recipe.config
+    depths = config.get("transformer_layers_per_block", (1,) * len(config["block_out_channels"]))
     return unet.UNetSizes(
         config["in_channels"],
         config["out_channels"],
         tuple(config["block_out_channels"]),
         config["layers_per_block"],
-        tuple(kind == "CrossAttnDownBlock2D" for kind in config["down_block_types"]),
+        tuple(depth if kind == "CrossAttnDownBlock2D" else 0 for kind, depth in zip(config["down_block_types"], depths, strict=True)),
         config["cross_attention_dim"],
         config["use_linear_projection"],
+        depths[-1],
+        config.get("projection_class_embeddings_input_dim", 0),
     )
 
 
@@ -236,7 +248,7 @@ def _vae_sizes(recipe: NetworkRecipe) -> autoencoder.AutoencoderSizes:
     )
 
 
-def _vae(header: Header, options: Mapping[str, Any]) -> tuple[NetworkRecipe, str, str] | None:
+def vae_part(header: Header, options: Mapping[str, Any]) -> tuple[NetworkRecipe, str, str] | None:
     for prefix in VAE_PREFIXES:
         sizes, layout = autoencoder.original_sizes(header, prefix), "original"
         table = autoencoder.original_table(sizes, header, prefix) if sizes is not None else {}

@@ -24,6 +24,9 @@ FOLDER_FILES: Mapping[str, tuple[str, ...]] = {
     "unet": ("diffusion_pytorch_model",),
     "vae": ("diffusion_pytorch_model",),
     "text_encoder": ("model", "pytorch_model"),
+    "text_encoder_2": ("model", "pytorch_model"),
+    "text_encoder_3": ("model", "pytorch_model"),
+    "transformer": ("diffusion_pytorch_model",),
 }
 FOLDER_SUFFIXES = (".safetensors", ".fp16.safetensors", ".bin", ".fp16.bin")
 

@@ -22,7 +22,7 @@ class StableDiffusion1(StableDiffusion):
     original_text_prefix = "cond_stage_model.transformer.text_model."
 
     def is_denoiser(self, sizes: UNetSizes) -> bool:
-        return not sizes.linear_projection
+        return not sizes.linear_projection and not sizes.vector_width
 
     def attention_heads(self, sizes: UNetSizes) -> int:
         return HEADS

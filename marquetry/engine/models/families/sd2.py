@@ -47,7 +47,7 @@ class StableDiffusion2(StableDiffusion):
     original_text_prefix = "cond_stage_model.model."
 
     def is_denoiser(self, sizes: UNetSizes) -> bool:
-        return sizes.linear_projection
+        return sizes.linear_projection and not sizes.vector_width
 
     def attention_heads(self, sizes: UNetSizes) -> tuple[int, ...]:
         return tuple(max(1, channels // HEAD_CHANNELS) for channels in sizes.channels)
@@ -75,7 +75,7 @@ class StableDiffusion2(StableDiffusion):
         measured = next((value for probe in PROBES if (value := spread(weights, prefix + probe)) is not None), 0.0)
         return "v_prediction" if measured > PROBE_SPREAD else "epsilon"
 
-    def text_table(self, found: Found, names: Mapping[str, Any]) -> dict[str, Piece]:
+    def text_table(self, found: Found, role: str, names: Mapping[str, Any]) -> dict[str, Piece]:
         if found.text_encoder is None:
             return {}
         config = found.text_encoder.recipe.config

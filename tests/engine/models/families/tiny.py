@@ -1,0 +1,91 @@
+"""Tiny text encoders and what runs our way of sampling beside a pipeline of diffusers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from marquetry.engine.folders import Folders
+from marquetry.engine.models.library import ModelLibrary
+from marquetry.engine.models.text import clip_tokenizer, vocabularies
+from marquetry.engine.sampling.driver import sample
+from marquetry.engine.sampling.guiders import BasicGuider, CFGGuider
+from marquetry.engine.sampling.registry import sampler_choice
+
+CLIP: dict[str, Any] = {"vocab_size": 49408, "max_position_embeddings": 77, "bos_token_id": 49406, "eos_token_id": 49407}
+WORDS, NEGATIVE = "a red (cat) on the beach", "blurry"
+
+
+@contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        yield
+
+
+def stirred(network: nn.Module) -> nn.Module:
+    """Norms and biases at random too, so that none of them can be mixed up unseen."""
+    with torch.no_grad():
+        for parameter in network.parameters():
+            if parameter.ndim == 1:
+                parameter.add_(torch.randn_like(parameter) * 0.1)
+            elif not parameter.any():
+                parameter.normal_(std=0.05)
+    return network.eval()
+
+
+def clip_text(width: int, layers: int, activation: str, *, projected: bool, pad: int = 49407) -> Any:
+    from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
+
+    config = CLIPTextConfig(
+        **CLIP,
+        hidden_size=width,
+        intermediate_size=width * 2,
+        num_hidden_layers=layers,
+        num_attention_heads=width // 64,
+        hidden_act=activation,
+        projection_dim=width,
+        pad_token_id=pad,
+    )
+    return stirred((CLIPTextModelWithProjection if projected else CLIPTextModel)(config))
+
+
+def t5_text(width: int = 64, layers: int = 2) -> Any:
+    from transformers import T5Config, T5EncoderModel
+
+    config = T5Config(
+        vocab_size=32128, d_model=width, d_kv=16, d_ff=128, num_layers=layers, num_heads=4, feed_forward_proj="gated-gelu", dropout_rate=0.0
+    )
+    return stirred(T5EncoderModel(config))
+
+
+def clip_words(pad: str = "<|endoftext|>") -> Any:
+    """transformers' own tokenizer of CLIP."""
+    from transformers import CLIPTokenizer
+
+    merges = [tuple(merge.split()) for merge in clip_tokenizer.merges()]
+    return CLIPTokenizer(vocab=clip_tokenizer.vocabulary(), merges=merges, pad_token=pad, model_max_length=77)
+
+
+def t5_words() -> Any:
+    from transformers import T5TokenizerFast
+
+    return T5TokenizerFast(tokenizer_object=vocabularies.t5(), model_max_length=512)
+
+
+def library_at(folder: Path) -> ModelLibrary:
+    folders = Folders(folder)
+    folders.create()
+    return ModelLibrary(folders, device="cpu", budget_bytes=2**30)
+
+
+def ours(model: Any, positive: Any, negative: Any, noise: Tensor, sigmas: Sequence[float], cfg: float) -> Tensor:
+    """Euler over those levels, the latent in the model's own space."""
+    guider = CFGGuider(model, positive, negative, cfg) if negative is not None else BasicGuider(model, positive)
+    result = sample(guider, sampler_choice("euler"), torch.tensor(sigmas), noise, torch.zeros_like(noise), seed=0)
+    return model.latent_format.process_in(result.samples)  # type: ignore[no-any-return]
