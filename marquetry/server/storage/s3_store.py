@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -28,22 +29,18 @@ class S3Store:
         self._settings = settings
 
     def check(self) -> None:
-        from botocore.exceptions import BotoCoreError, ClientError
-
         try:
             self._client.head_bucket(Bucket=self._settings.bucket)
-        except (BotoCoreError, ClientError) as error:
+        except (self._failures.BotoCoreError, self._failures.ClientError) as error:
             raise StoreNotConfigured(f"the bucket '{self._settings.bucket}' can't be reached: {error}; see storage.s3") from error
 
     def put(self, name: str, source: Path, *, share: bool = False) -> None:
         self._client.upload_file(str(source), self._settings.bucket, self._key(name))
 
     def size_bytes(self, name: str) -> int | None:
-        from botocore.exceptions import ClientError
-
         try:
             return int(self._client.head_object(Bucket=self._settings.bucket, Key=self._key(name))["ContentLength"])
-        except ClientError as error:
+        except self._failures.ClientError as error:
             if _is_gone(error):
                 return None
             raise
@@ -52,23 +49,19 @@ class S3Store:
         return None
 
     def fetch(self, name: str, into: Path) -> bool:
-        from botocore.exceptions import ClientError
-
         try:
             self._client.download_file(self._settings.bucket, self._key(name), str(into))
-        except ClientError as error:
+        except self._failures.ClientError as error:
             if _is_gone(error):
                 return False
             raise
         return True
 
     def read(self, name: str, start: int, length: int) -> Iterator[bytes]:
-        from botocore.exceptions import ClientError
-
         try:
             wanted = {"Range": f"bytes={start}-{start + length - 1}"} if length else {}
             body = self._client.get_object(Bucket=self._settings.bucket, Key=self._key(name), **wanted)["Body"]
-        except ClientError as error:
+        except self._failures.ClientError as error:
             if _is_gone(error):
                 raise FileMissing("the bytes of this file are gone") from error
             raise
@@ -106,30 +99,41 @@ class S3Store:
         return self._settings.prefix + name
 
     @cached_property
+    def _failures(self) -> Any:
+        return _module("botocore.exceptions")
+
+    @cached_property
     def _client(self) -> Any:
         """Made when first needed: importing boto3 takes a third of a second."""
-        try:
-            import boto3
-            from botocore.config import Config
-        except ModuleNotFoundError as error:
-            raise StoreNotConfigured("S3 needs the package boto3: pip install 'marquetry[s3]'") from error
         settings = self._settings
-        config = Config(
+        config = _module("botocore.config").Config(
             signature_version="s3v4",
             connect_timeout=CONNECT_S,
             read_timeout=READ_S,
             max_pool_connections=CONNECTIONS,
             retries={"max_attempts": ATTEMPTS, "mode": "standard"},
         )
-        return boto3.session.Session().client(
-            "s3",
-            region_name=settings.region,
-            endpoint_url=settings.endpoint_url,
-            aws_access_key_id=None if settings.access_key_id is None else settings.access_key_id.get_secret_value(),
-            aws_secret_access_key=None if settings.secret_access_key is None else settings.secret_access_key.get_secret_value(),
-            config=config,
+        return (
+            _module("boto3.session")
+            .Session()
+            .client(
+                "s3",
+                region_name=settings.region,
+                endpoint_url=settings.endpoint_url,
+                aws_access_key_id=None if settings.access_key_id is None else settings.access_key_id.get_secret_value(),
+                aws_secret_access_key=None if settings.secret_access_key is None else settings.secret_access_key.get_secret_value(),
+                config=config,
+            )
         )
 
 
 def _is_gone(error: Any) -> bool:
     return str(error.response.get("Error", {}).get("Code")) in GONE
+
+
+def _module(name: str) -> Any:
+    """A part of boto3, which not every installation has. Raises StoreNotConfigured."""
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        raise StoreNotConfigured("S3 needs the package boto3: pip install 'marquetry[s3]'") from error
