@@ -76,6 +76,23 @@ class NodeFinished(NodeEvent, frozen=True, tag=True, kw_only=True):
     usage: list[UsageReport] = []
 
 
+class InnerFinished(NodeEvent, frozen=True, tag=True, kw_only=True, gc=False):
+    """A node inside a sealed graph has its outputs. For metering alone: who submitted the graph never hears of it.
+
+    `display_id` is the submitted node that it is inside of, `listing` the type of that; the rest is as in NodeFinished.
+    """
+
+    listing: str
+    cached: bool = False
+    shared: bool = False
+    duration_s: float = 0.0
+    usage: list[UsageReport] = []
+
+
+class StillRunning(NodeEvent, frozen=True, tag=True, kw_only=True, gc=False):
+    """Something goes on inside a sealed graph; told now and then, for who watches that jobs move, and to nobody else."""
+
+
 class NodeExpanded(NodeEvent, frozen=True, tag=True, kw_only=True):
     """A node went on as a graph of its own. `node_ids` are the new nodes."""
 
@@ -116,8 +133,21 @@ class JobFinished(Event, frozen=True, tag=True, kw_only=True):
 
 
 AnyEvent: TypeAlias = (
-    JobStarted | NodesCached | NodeStarted | NodeProgress | NodeText | NodeFinished | NodeExpanded | NodeSkipped | NodeFailed | JobFinished
+    JobStarted
+    | NodesCached
+    | NodeStarted
+    | NodeProgress
+    | NodeText
+    | NodeFinished
+    | InnerFinished
+    | StillRunning
+    | NodeExpanded
+    | NodeSkipped
+    | NodeFailed
+    | JobFinished
 )
+HIDDEN: frozenset[type[Event]] = frozenset({InnerFinished, StillRunning})
+"""Kinds of events that who submitted a job never hears of."""
 Listener: TypeAlias = Callable[[AnyEvent], None]
 
 _encoder = msgspec.msgpack.Encoder()

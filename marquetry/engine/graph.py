@@ -5,9 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from marquetry.engine.errors import GraphError
+
+if TYPE_CHECKING:
+    from marquetry.engine.sealed import Opened
 
 
 class Link(NamedTuple):
@@ -56,10 +59,16 @@ class Node:
 
 @dataclass(frozen=True, slots=True)
 class Graph(Mapping[str, Node]):
-    """Nodes by id, in the order in which they were given."""
+    """Nodes by id, in the order in which they were given.
+
+    `published` holds what nodes of it stand for, as `server.published` writes it; `opened` says of a graph in which that was put in place
+    what is inside of what.
+    """
 
     nodes: Mapping[str, Node] = field(default_factory=dict)
     orders: dict[tuple[str, ...], list[str]] = field(default_factory=dict, compare=False, repr=False)  # see validation.order_of
+    published: bytes = field(default=b"", compare=False, repr=False)
+    opened: Opened | None = field(default=None, compare=False, repr=False)
 
     def __getitem__(self, id: str) -> Node:
         return self.nodes[id]

@@ -117,7 +117,9 @@ def static_part(planned: PlannedNode) -> bytes:
     if planned.raw is not None or planned.lazy is not None:
         links += [(name, slot) for group in (planned.raw or (), planned.lazy or ()) for name, _, slot in group]
     unique = planned.id if node_type.not_idempotent or (node_type.hidden and "UNIQUE_ID" in node_type.hidden.values()) else None
-    head = [node_type.id, node_type.version, links, unique]
+    head: list[Any] = [node_type.id, node_type.version, links, unique]
+    if planned.seal is not None:
+        head.append(planned.seal.domain)
     try:
         return _encode([*head, constants])
     except UNWRITABLE:

@@ -88,6 +88,8 @@ class NodeType:
     extent: ExtentRule | None = None  # bounds the pictures and latents that it gives, for quotes
     private: bool = False  # results come from one person's files: shared with nobody else
     optional_under_load: bool = False  # may be bypassed when compute is full
+    passes_blocked: bool = False  # the blocked values that it catches are not dealt with here, only given on
+    shows_linked: bool = False  # shows to clients what those show that its raw links lead to
     instance: Callable[[], Any] | None = None
     lazy_status: Callable[..., Any] | None = None
     fingerprint: Callable[..., Any] | None = None

@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, TypeAlias
 
 import orjson
 
 from marquetry.engine.folders import Folders
 from marquetry.engine.graph import Graph, GraphLimits
 from marquetry.engine.registry import Registry
+from marquetry.engine.sealed import stands_for
 from marquetry.engine.validation import Problem, validate
 from marquetry.server.jobs.service import JobService
 from marquetry.server.jobs.workers.worker import ProblemReply
+from marquetry.server.published.checking import check as check_published
+from marquetry.server.published.definitions import types_needed
 
 READY_S = 60.0  # how long a graph waits for a worker that starts: clients send as soon as the port is open
 LOOK_AGAIN_S = 0.02
 LARGE_GRAPH = 250  # nodes from which on the check runs in a thread, so that everybody else is answered meanwhile
+
+
+FindPublished: TypeAlias = Callable[[Sequence[str], str], Awaitable[bytes]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,27 +38,42 @@ class Checked:
     dependent_outputs: Mapping[str, Sequence[str]]
 
 
+async def _none_published(type_ids: Sequence[str], owner: str) -> bytes:
+    return b""
+
+
 class GraphCheck:
-    """Validation for all routes. `registry` holds the node types that this process can check by itself."""
+    """Validation for all routes. `registry` holds the node types that this process can check by itself; `find_published` gives the published
+    graphs that some node types stand for, as an owner may use them."""
 
     def __init__(self, registry: Registry, folders: Folders, jobs: JobService, limits: GraphLimits) -> None:
         self.registry = registry
         self.folders = folders
         self.limits = limits
+        self.find_published: FindPublished = _none_published
         self._jobs = jobs
 
     async def check(self, prompt: Mapping[str, Any], targets: Sequence[str] | None = None, owner: str = "") -> Checked:
-        """All problems of an API graph at once; its files are those that the owner sees. Raises GraphError when it can't be read, WorkerUnavailable when only a worker can tell."""
+        """All problems of an API graph at once; its files are those that the owner sees.
+
+        Raises GraphError when it can't be read, WorkerUnavailable when only a worker can tell, NotEntitled when it uses what is to be bought.
+        """
         is_large = len(prompt) >= LARGE_GRAPH
         graph, text = await asyncio.to_thread(self._read, prompt) if is_large else self._read(prompt)
-        if any(node.type_id not in self.registry for node in graph.nodes.values()):
+        names = stands_for(graph)
+        published = await self.find_published(names, owner) if names else b""
+        if any(type_id not in self.registry for type_id in types_needed(graph, published)):
             await self._until_ready()
-            reply = await self._jobs.validate(text, targets, owner)
-            checked = Graph.from_api(orjson.loads(reply.graph), self.limits) if reply.outputs else graph
+            reply = await self._jobs.validate(text, targets, owner, published)
+            checked = replace(Graph.from_api(orjson.loads(reply.graph), self.limits), published=published) if reply.outputs else graph
             return Checked(reply.problems, reply.outputs, checked, None, reply.dependent_outputs)
-        checking = validate(graph, self.registry, self.folders.of(owner), targets)
+        folders = self.folders.of(owner)
+        if published:
+            checking = check_published(graph, self.registry, folders, targets, published, self.limits)
+        else:
+            checking = validate(graph, self.registry, folders, targets)
         found = await (asyncio.to_thread(asyncio.run, checking) if is_large else checking)
-        unchanged = found.graph is graph
+        unchanged = found.graph.nodes is graph.nodes
         return Checked(found.problems, found.outputs, found.graph, text if unchanged else None, found.dependent_outputs)
 
     def _read(self, prompt: Mapping[str, Any]) -> tuple[Graph, bytes]:

@@ -97,6 +97,15 @@ def merge_ui(parts: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
     return {key: [entry for part in parts for entry in part.get(key, ())] for key in parts[0]}
 
 
+def merge_shown(parts: Sequence[Mapping[str, Any] | None]) -> dict[str, Any] | None:
+    """What several nodes show, as if one showed it: lists under the same key are joined."""
+    shown: dict[str, Any] = {}
+    for part in parts:
+        for key, entries in (part or {}).items():
+            shown[key] = [*shown.get(key, ()), *entries] if isinstance(entries, (list, tuple)) else entries
+    return shown or None
+
+
 def slices(node_type: NodeType, lists: Mapping[str, list[Any]]) -> list[dict[str, Any]]:
     """The arguments of each call: one call with whole lists, or one for each index up to the longest; shorter lists repeat their last."""
     if node_type.input_is_list:

@@ -58,7 +58,7 @@ class Executor:
         self.lanes = Lanes(cpu_threads or max(2, os.cpu_count() or 2))
         self._numbers = itertools.count()
         self._runs: dict[str, Run | Later] = {}
-        self._instances: OrderedDict[tuple[str, str, str], Any] = OrderedDict()
+        self._instances: OrderedDict[tuple[str, str, str, bytes], Any] = OrderedDict()
         self._plans: OrderedDict[tuple[int, tuple[str, ...]], tuple[Graph, int, Plan]] = OrderedDict()
         self.durations: dict[str, float] = {}
         self._lock = threading.Lock()
@@ -176,7 +176,7 @@ class Executor:
         make = planned.type.instance
         if make is None:
             return None
-        place = (owner, planned.id, planned.type.id)
+        place = (owner, planned.id, planned.type.id, b"" if planned.seal is None else planned.seal.domain)
         with self._lock:
             found = self._instances.get(place)
             if found is not None:

@@ -128,6 +128,6 @@ def _is_caught(run: Run, index: int) -> bool:
         for dependent in dependents:
             planned = run.nodes[dependent]
             catching = [name for group in (planned.links, planned.lazy or ()) for name, parent, _ in group if parent == current]
-            if not catching or not all(name in planned.type.catches for name in catching):
+            if planned.type.passes_blocked or not catching or not all(name in planned.type.catches for name in catching):
                 pending.append(dependent)
     return True

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -139,15 +139,30 @@ class Growth:
             self.tainted.add(planned.id)
         return planned.id in self.tainted
 
-    def expanded_entry(self, id: str) -> tuple[dict[str, Any], str, str, str] | None:
-        """A node made by expansion as API JSON, with its parent, display and origin ids."""
+    def expanded_entry(self, id: str, viewer: PlannedNode) -> tuple[dict[str, Any], str, str, str] | None:
+        """A node made by expansion as API JSON, with its parent, display and origin ids, if `viewer` may see it."""
         index = self.run.index.get(id)
         if index is None:
             return None
         planned = self.run.nodes[index]
-        if planned.parent_id is None:
+        if planned.parent_id is None or not _sees(viewer, planned):
             return None
         return Graph({id: planned.node}).to_api()[id], planned.parent_id, planned.display_id, planned.origin_id
+
+    def seen_by(self, viewer: PlannedNode) -> set[str]:
+        """The ids of all nodes that a node may see: those inside a sealed graph are seen from inside it only."""
+        if self.run.plan.graph.opened is None:
+            return set(self.run.index)
+        return {id for id, index in self.run.index.items() if _sees(viewer, self.run.nodes[index])}
+
+    def _stay_outside(self, planned: PlannedNode, inner: Graph, references: Iterable[str]) -> None:
+        """Raise GraphError for a link into a sealed graph that the growing node is not inside of; as for one that is not there."""
+        run = self.run
+        links = [value.node_id for node in inner.nodes.values() for value in node.inputs.values() if type(value) is Link]
+        for id in (*links, *references):
+            index = run.index.get(id)
+            if index is not None and not _sees(planned, run.nodes[index]):
+                raise GraphError(f"node '{planned.id}' gave a link to '{id}', which is not in its graph", node_id=planned.id)
 
     def _add(self, index: int, planned: PlannedNode, returned: Sequence[Returned]) -> list[str]:
         run = self.run
@@ -162,6 +177,9 @@ class Growth:
         if self._added > limits.expanded_nodes:
             raise GraphError(f"the graph grew by more than {limits.expanded_nodes} nodes while it ran", node_id=planned.id)
         inner = Graph.from_api(entries, replace(limits, id_length=MAX_ID_LENGTH), measured=False)
+        if run.plan.graph.opened is not None:
+            given = [value[0] for part in returned if part.expand is not None for value in _values(part) if is_link(value)]
+            self._stay_outside(planned, inner, given)
         missing = [link.node_id for node in inner.nodes.values() for link in node.inputs.values() if _outside(link, inner, run)]
         outer = run.plan.graph.ancestors(missing) - run.index.keys()
         scope = Graph({**{id: run.plan.graph.nodes[id] for id in outer}, **inner.nodes})
@@ -177,6 +195,7 @@ class Growth:
             new = arrange(node, current_type(run.executor.registry, node.type_id), run.index)
             if id in inner.nodes:
                 new.parent_id, new.origin_id, new.depth = planned.id, planned.origin_id, planned.depth + 1
+                new.seal = planned.seal
                 shown_on = run.index.get(node.display_id) if node.display_id is not None else None
                 new.display_id = planned.display_id if node.display_id is None else node.display_id
                 if shown_on is not None:
@@ -201,6 +220,10 @@ class Growth:
         if is_list and not isinstance(value, ExecutionBlocker):
             return list(value)
         return [value]
+
+
+def _sees(viewer: PlannedNode, planned: PlannedNode) -> bool:
+    return planned.seal is None or planned.seal is viewer.seal
 
 
 def _values(part: Returned) -> Sequence[Any]:

@@ -6,11 +6,11 @@ import threading
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from marquetry.engine.errors import EngineError
 from marquetry.engine.events import JobFinished, Listener
 from marquetry.engine.execution.clock import now_ms
 from marquetry.engine.graph import Graph
 from marquetry.engine.schema import Lane
+from marquetry.engine.sealed import told
 
 if TYPE_CHECKING:
     from marquetry.engine.execution.executor import Executor
@@ -57,8 +57,8 @@ class Later:
             plan = self._executor.plan(self._graph, self._outputs)
         except Exception as error:  # node types of packs may raise anything when they describe themselves
             self._executor.ended(self)
-            code = error.code if isinstance(error, EngineError) else "job_failed"
-            self._listener(JobFinished(job_id=self.job_id, time_ms=now_ms(), state="failed", code=code, message=str(error) or repr(error)))
+            code, message = told(self._graph, error)
+            self._listener(JobFinished(job_id=self.job_id, time_ms=now_ms(), state="failed", code=code, message=message))
             return
         run = self._executor.open(plan, self.job_id, self._owner, self._extra, self._listener, self.number)
         with self._lock:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections import ChainMap
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from marquetry.engine.errors import GraphError, UnknownNodeType
 from marquetry.engine.graph import Graph, Link, Node, Policy
 from marquetry.engine.schema import NodeType
+from marquetry.engine.sealed import Opened, Seal
 from marquetry.engine.validation import order_of
 
 
@@ -30,6 +32,7 @@ class PlannedNode:
     unhashable = False
     simple = False  # see `is_simple`
     plain_key = False  # its key is made of nothing but literals and parents
+    seal: Seal | None = None  # the sealed graph that it is inside of
 
     def __init__(self, node: Node, node_type: NodeType) -> None:
         self.id = self.origin_id = node.id
@@ -59,6 +62,9 @@ class Plan:
             raise GraphError(f"the graph has a cycle: {' -> '.join(ring)}", cycle=list(ring))
         current: dict[str, NodeType] = {}
         nodes, index = self.nodes, self.index
+        opened = graph.opened
+        if opened is not None:
+            types = ChainMap(opened.types, types)  # type: ignore[arg-type]  # nothing is written to it
         for id in order:
             node = graph.nodes[id]
             node_type = current.get(node.type_id)
@@ -66,6 +72,8 @@ class Plan:
                 node_type = current[node.type_id] = current_type(types, node.type_id)
             index[id] = len(nodes)
             nodes.append(arrange(node, node_type, index))
+            if opened is not None:
+                _seal(nodes[-1], opened)
         self.outputs = [self.index[id] for id in wanted]
         self.dynamic = any(
             planned.type.fingerprint is not None or planned.files or planned.type.refresh is not None for planned in self.nodes
@@ -74,9 +82,10 @@ class Plan:
         self._api: dict[str, Any] | None = None
 
     def api(self) -> dict[str, Any]:
-        """The submitted graph as API JSON; made once."""
+        """The submitted graph as API JSON, without what is inside sealed graphs; made once."""
         if self._api is None:
-            self._api = self.graph.to_api()
+            opened = self.graph.opened
+            self._api = (self.graph if opened is None else opened.submitted).to_api()
         return self._api
 
     def forget_api(self) -> None:
@@ -132,6 +141,14 @@ def arrange(node: Node, node_type: NodeType, index: Mapping[str, int]) -> Planne
     if planned.lazy is not None:
         planned.lazy.sort()
     return planned
+
+
+def _seal(planned: PlannedNode, opened: Opened) -> None:
+    """Let a node inside a sealed graph be known as one that the gate around it made."""
+    seal = opened.seals.get(planned.id)
+    if seal is not None:
+        planned.seal, planned.parent_id = seal, seal.gate_id
+        planned.display_id = planned.origin_id = seal.outer_id
 
 
 def _note_file(planned: PlannedNode, name: str, value: str) -> None:

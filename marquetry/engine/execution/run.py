@@ -25,6 +25,7 @@ from marquetry.engine.execution.clock import now_ms
 from marquetry.engine.execution.plan import Plan, PlannedNode
 from marquetry.engine.execution.reports import Reports, usage_of
 from marquetry.engine.execution.steps import step, step_async
+from marquetry.engine.execution.veil import Veil
 from marquetry.engine.expansion import Call, current_call
 from marquetry.engine.identity import Key, identify
 from marquetry.engine.schema import Lane
@@ -48,7 +49,7 @@ class Run(Agenda):
         self.job_id = job_id
         self.owner = owner
         self.extra = extra
-        self.listener = listener
+        self.listener = listener if plan.graph.opened is None else Veil(self, plan.graph.opened, listener)
         self.done: Future[JobFinished] = Future()
         self.cancelled = False
         self.over = False
@@ -298,7 +299,7 @@ class Run(Agenda):
         if kind == "EXTRA_PNGINFO":
             return self.extra.get("extra_pnginfo")
         if kind == "DYNPROMPT":
-            return DynamicPrompt(self.prompt, self.growth.expanded_entry, lambda: set(self.index))
+            return DynamicPrompt(self.prompt, lambda id: self.growth.expanded_entry(id, planned), lambda: self.growth.seen_by(planned))
         if kind == "AUTH_TOKEN_COMFY_ORG":
             return self.extra.get("auth_token_comfy_org")
         if kind == "API_KEY_COMFY_ORG":

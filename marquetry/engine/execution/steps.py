@@ -248,6 +248,8 @@ def _returned(
     """All calls came back: settle the node, or let it grow."""
     node_type = planned.type
     ui = call.merge_ui([part.ui for part in returned if part.ui is not None])
+    if node_type.shows_linked:
+        ui = call.merge_shown([run.results[parent].ui for _, parent, _ in planned.raw or ()])
     if any(part.expand is not None for part in returned):
         run.growth.expand(index, planned, returned, ui, duration_s)
         return

@@ -63,4 +63,5 @@ job_graphs = Table(
     Column("job_id", String(128), ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True),
     Column("graph", LargeBinary, nullable=False),
     Column("extra", LargeBinary, nullable=False),
+    Column("published", LargeBinary),  # the published graphs that it uses, see server.published; shown to nobody
 )

@@ -175,12 +175,12 @@ class Dispatcher:
                     meter.write()
                 self._give_up((live.leased.token,), live.stuck)
                 return
-            live.end, live.untold = last, events[:-1]
+            live.end, live.untold = last, live.shown(events[:-1])
             self.on_end(live)
             self._finish(live, Finish(job_id, live.leased.token, live.view.state, now_ms(), live.view.encode(), _rest_of(live)))
             self.offer()
-        else:
-            self._feed.publish_all(events, owner=live.leased.owner, client_id=live.leased.client_id)
+        elif shown := live.shown(events):
+            self._feed.publish_all(shown, owner=live.leased.owner, client_id=live.leased.client_id)
 
     def _finish(self, live: Live, finish: Finish) -> None:
         def done(future: asyncio.Future[bool]) -> None:

@@ -54,6 +54,7 @@ class Leased:
     started_ms: int
     attempts: int
     affinity: str
+    published: bytes | None = None  # the published graphs that it uses
 
 
 _earlier = jobs.alias("earlier")
@@ -85,6 +86,7 @@ _waiting = (
         columns.outputs,
         job_graphs.c.graph,
         job_graphs.c.extra,
+        job_graphs.c.published,
         _is_overtaken,
     )
     .join_from(jobs, job_graphs, job_graphs.c.job_id == columns.id)
@@ -139,7 +141,7 @@ def _lease_next(connection: Connection, request: LeaseRequest) -> list[Leased]:
     turns = {row.id: row.turn for row in chosen} if keeps_turns else _take_turns(connection, candidates, line, chosen)
     leased = [
         Leased(row.id, lease_token(), row.owner, row.client_id, row.graph, row.extra, row.outputs, request.now_ms, row.attempts + 1,
-               row.affinity)
+               row.affinity, row.published)
         for row in chosen
     ]  # fmt: skip
     common = {"now_ms": request.now_ms, "holder": request.holder, "expires_ms": request.expires_ms}

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 import orjson
 
-from marquetry.engine.events import AnyEvent, JobFinished
+from marquetry.engine.events import HIDDEN, AnyEvent, JobFinished
 from marquetry.engine.graph import Graph
 from marquetry.server.jobs.accounting import Meter
 from marquetry.server.jobs.job import Job, JobState
@@ -50,7 +50,13 @@ class Live:
     def task(self) -> Task:
         """The job as its worker gets it."""
         leased = self.leased
-        return Task(leased.id, leased.owner, leased.graph, leased.extra, _outputs(leased.outputs))
+        return Task(leased.id, leased.owner, leased.graph, leased.extra, _outputs(leased.outputs), leased.published or b"")
+
+    def shown(self, events: Sequence[AnyEvent]) -> Sequence[AnyEvent]:
+        """Those events that who submitted the job may hear of."""
+        if not self.leased.published:
+            return events
+        return [event for event in events if type(event) not in HIDDEN]
 
     def overlay(self, job: Job) -> Job:
         """The job as it is now. It runs until the database says that it has ended."""

@@ -55,7 +55,7 @@ _insert_job = Prepared(
     ("id", "owner", "client_id", "client", "state", "priority", "number", "turn", "affinity", "passed", "max_running", "expected_ms",
      "created_ms", "attempts", "set_aside", "cancel_requested", "idempotency_key", "fingerprint", "outputs"),
 )  # fmt: skip
-_insert_graph = Prepared(insert(job_graphs), ("job_id", "graph", "extra"))
+_insert_graph = Prepared(insert(job_graphs), ("job_id", "graph", "extra", "published"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +83,7 @@ class NewJob:
     max_running: int | None = None
     expected_ms: int | None = None
     terms: Any = None  # of the accounting: under which it is queued
+    published: bytes | None = None
 
     @property
     def client(self) -> str:
@@ -168,7 +169,7 @@ def insert_jobs(connection: Connection, news: Sequence[NewJob]) -> list[Inserted
         if new.idempotency_key is not None:
             keys[new.owner, new.idempotency_key] = new
         rows.append(_row(new, turns[place]))
-        graphs.append({"job_id": new.id, "graph": new.graph, "extra": new.extra})
+        graphs.append({"job_id": new.id, "graph": new.graph, "extra": new.extra, "published": new.published})
         results.append(Inserted(new.id))
     if rows:
         _insert_job.run(connection, rows)

@@ -222,9 +222,11 @@ class JobService:
         """The node types of the workers. Raises WorkerUnavailable."""
         return await self._ready().describe()
 
-    async def validate(self, graph: bytes, targets: Sequence[str] | None = None, owner: str = "") -> ValidationReply:
-        """Let a worker check an API graph (JSON) of an owner. Raises GraphError and WorkerUnavailable."""
-        return await self._ready().validate(graph, targets, owner)
+    async def validate(
+        self, graph: bytes, targets: Sequence[str] | None = None, owner: str = "", published: bytes = b""
+    ) -> ValidationReply:
+        """Let a worker check an API graph (JSON) of an owner, with the published graphs that it uses. Raises GraphError, WorkerUnavailable."""
+        return await self._ready().validate(graph, targets, owner, published)
 
     async def stats(self) -> list[WorkerStats]:
         """How the workers are."""
@@ -278,6 +280,7 @@ class JobService:
             weight=standing.weight,
             max_running=standing.running_jobs,
             expected_ms=self.times.expected_ms(submission.graph, affinity),
+            published=submission.graph.published or None,
         )
 
     async def _agreed(self, submissions: Sequence[Submission], news: list[NewJob]) -> list[NewJob]:

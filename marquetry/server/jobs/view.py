@@ -9,6 +9,7 @@ import msgspec
 
 from marquetry.engine.events import (
     AnyEvent,
+    InnerFinished,
     JobFinished,
     JobStarted,
     NodeExpanded,
@@ -19,6 +20,7 @@ from marquetry.engine.events import (
     NodeSkipped,
     NodeStarted,
     NodeText,
+    StillRunning,
 )
 from marquetry.server.jobs.job import JobError, JobState, NodePhase, NodeState
 from marquetry.server.jobs.plain import plain, plain_tree
@@ -241,6 +243,8 @@ _FOLDS: dict[type[Any], Callable[[JobView, Any], None]] = {
     NodeProgress: JobView._node_progress,
     NodeText: JobView._node_text,
     NodeFinished: JobView._node_finished,
+    InnerFinished: lambda view, event: None,
+    StillRunning: lambda view, event: None,
     NodeExpanded: JobView._node_expanded,
     NodeSkipped: JobView._node_skipped,
     NodeFailed: JobView._node_failed,

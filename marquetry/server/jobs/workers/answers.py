@@ -17,6 +17,7 @@ from marquetry.engine.schema import NodeType
 from marquetry.engine.validation import validate as check
 from marquetry.server.jobs.workers.parts import EngineParts
 from marquetry.server.jobs.workers.worker import Description, FileChoices, NodeDescription, ProblemReply, ValidationReply
+from marquetry.server.published.checking import check as check_published
 
 LIBRARIES = ("torch", "diffusers", "transformers", "numpy", "pillow")
 
@@ -44,10 +45,16 @@ def _describe(node_type: NodeType, parts: EngineParts) -> NodeDescription:
     return NodeDescription(current.id, current.is_output, current.validate is not None, msgspec.Raw(info), choices)
 
 
-async def validate(parts: EngineParts, graph: bytes, targets: Sequence[str] | None, owner: str = "") -> ValidationReply:
-    """Check an API graph. Raises GraphError."""
+async def validate(
+    parts: EngineParts, graph: bytes, targets: Sequence[str] | None, owner: str = "", published: bytes = b""
+) -> ValidationReply:
+    """Check an API graph, with the published graphs that it uses. Raises GraphError."""
     submitted = Graph.from_api(orjson.loads(graph), parts.executor.limits)
-    found = await check(submitted, parts.registry, parts.services.folders.of(owner), targets)
+    folders = parts.services.folders.of(owner)
+    if published:
+        found = await check_published(submitted, parts.registry, folders, targets, published, parts.executor.limits)
+    else:
+        found = await check(submitted, parts.registry, folders, targets)
     problems = tuple(
         ProblemReply(problem.type, problem.message, problem.details, problem.node_id, problem.input_name, _jsonable(problem.extra))
         for problem in found.problems

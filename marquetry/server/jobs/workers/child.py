@@ -138,7 +138,7 @@ class Conversation(asyncio.Protocol):
         parts = self._runner.parts
         questions: dict[str, Callable[[], Awaitable[Any]]] = {
             "describe": lambda: asyncio.to_thread(answers.describe, parts),
-            "validate": lambda: answers.validate(parts, ask.body["graph"], ask.body["targets"], ask.body["owner"]),
+            "validate": lambda: answers.validate(parts, **ask.body),
             "free": lambda: asyncio.to_thread(parts.executor.free, **ask.body),
         }
         return await questions[ask.question]()

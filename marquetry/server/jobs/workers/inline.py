@@ -63,8 +63,10 @@ class InlineWorker:
     async def describe(self) -> Description:
         return await asyncio.to_thread(answers.describe, self._running().parts)
 
-    async def validate(self, graph: bytes, targets: Sequence[str] | None = None, owner: str = "") -> ValidationReply:
-        return await answers.validate(self._running().parts, graph, targets, owner)
+    async def validate(
+        self, graph: bytes, targets: Sequence[str] | None = None, owner: str = "", published: bytes = b""
+    ) -> ValidationReply:
+        return await answers.validate(self._running().parts, graph, targets, owner, published)
 
     async def free(self, *, unload_models: bool = False, free_memory: bool = False) -> None:
         executor = self._running().parts.executor

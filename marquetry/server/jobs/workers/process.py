@@ -79,8 +79,11 @@ class ProcessWorker:
     async def describe(self) -> Description:
         return await self._ask("describe", Description)
 
-    async def validate(self, graph: bytes, targets: Sequence[str] | None = None, owner: str = "") -> ValidationReply:
-        return await self._ask("validate", ValidationReply, graph=graph, targets=None if targets is None else list(targets), owner=owner)
+    async def validate(
+        self, graph: bytes, targets: Sequence[str] | None = None, owner: str = "", published: bytes = b""
+    ) -> ValidationReply:
+        chosen = None if targets is None else list(targets)
+        return await self._ask("validate", ValidationReply, graph=graph, targets=chosen, owner=owner, published=published)
 
     async def free(self, *, unload_models: bool = False, free_memory: bool = False) -> None:
         await self._ask("free", type(None), unload_models=unload_models, free_memory=free_memory)

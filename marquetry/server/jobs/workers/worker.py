@@ -15,13 +15,14 @@ RUN_VARIABLE = "MARQUETRY_RUN"  # environment variable that names the run of the
 
 
 class Task(msgspec.Struct, frozen=True, array_like=True):
-    """A job as a worker gets it. `graph` and `extra` are JSON."""
+    """A job as a worker gets it. `graph` and `extra` are JSON; `published` are the published graphs that nodes of it stand for."""
 
     job_id: str
     owner: str
     graph: bytes
     extra: bytes
     outputs: tuple[str, ...]
+    published: bytes = b""
 
 
 class FileChoices(msgspec.Struct, frozen=True):
@@ -131,7 +132,9 @@ class Worker(Protocol):
         """The node types. Raises WorkerUnavailable."""
         ...
 
-    async def validate(self, graph: bytes, targets: Sequence[str] | None = None, owner: str = "") -> ValidationReply:
+    async def validate(
+        self, graph: bytes, targets: Sequence[str] | None = None, owner: str = "", published: bytes = b""
+    ) -> ValidationReply:
         """Check an API graph (JSON) with the files that its owner sees. Raises GraphError and WorkerUnavailable."""
         ...
 
