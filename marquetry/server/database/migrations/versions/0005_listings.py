@@ -79,7 +79,7 @@ def _listings() -> None:
         sa.Column("stars", sa.Integer(), nullable=False),
         sa.Column("trending", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("seq", name="pk_listings"),
-        sa.UniqueConstraint("handle", "slug", name="uq_listings_handle"),
+        sa.UniqueConstraint("handle", "slug", name="uq_listings_handle_slug"),
         sa.UniqueConstraint("id", name="uq_listings_id"),
     )
     op.create_index("ix_listings_kind_price_microcredits", "listings", ["state", "kind", "price_microcredits", "seq"])
@@ -110,7 +110,7 @@ def _listings() -> None:
         sa.Column("withdrawn_ms", sa.BigInteger()),
         sa.PrimaryKeyConstraint("id", name="pk_listing_versions"),
         sa.ForeignKeyConstraint(["listing_id"], ["listings.id"], name="fk_listing_versions_listing_id_listings", ondelete="CASCADE"),
-        sa.UniqueConstraint("listing_id", "version", name="uq_listing_versions_listing_id"),
+        sa.UniqueConstraint("listing_id", "version", name="uq_listing_versions_listing_id_version"),
     )
     op.create_index("ix_listing_versions_rank", "listing_versions", ["listing_id", "state", "rank"])
     op.create_index("ix_listing_versions_state", "listing_versions", ["state", "created_ms"])
@@ -179,7 +179,7 @@ def _trade() -> None:
         sa.Column("time_ms", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("id", name="pk_listing_sales"),
         sa.ForeignKeyConstraint(["listing_id"], ["listings.id"], name="fk_listing_sales_listing_id_listings", ondelete="CASCADE"),
-        sa.UniqueConstraint("buyer", "key", name="uq_listing_sales_buyer"),
+        sa.UniqueConstraint("buyer", "key", name="uq_listing_sales_buyer_key"),
     )
     op.create_index("ix_listing_sales_coupon_id", "listing_sales", ["coupon_id", "buyer"])
     op.create_index("ix_listing_sales_listing_id", "listing_sales", ["listing_id", "time_ms"])
@@ -237,7 +237,7 @@ def _people() -> None:
         sa.Column("replied_ms", sa.BigInteger()),
         sa.PrimaryKeyConstraint("id", name="pk_listing_reviews"),
         sa.ForeignKeyConstraint(["listing_id"], ["listings.id"], name="fk_listing_reviews_listing_id_listings", ondelete="CASCADE"),
-        sa.UniqueConstraint("listing_id", "owner", name="uq_listing_reviews_listing_id"),
+        sa.UniqueConstraint("listing_id", "owner", name="uq_listing_reviews_listing_id_owner"),
     )
     op.create_index("ix_listing_reviews_listing_id", "listing_reviews", ["listing_id", "created_ms"])
     op.create_table(
@@ -302,7 +302,7 @@ def _people() -> None:
         sa.Column("resolved_ms", sa.BigInteger()),
         sa.PrimaryKeyConstraint("id", name="pk_listing_reports"),
         sa.ForeignKeyConstraint(["listing_id"], ["listings.id"], name="fk_listing_reports_listing_id_listings", ondelete="CASCADE"),
-        sa.UniqueConstraint("listing_id", "owner", name="uq_listing_reports_listing_id"),
+        sa.UniqueConstraint("listing_id", "owner", name="uq_listing_reports_listing_id_owner"),
     )
     op.create_index("ix_listing_reports_state", "listing_reports", ["state", "created_ms"])
 
@@ -324,7 +324,7 @@ def _promotion() -> None:
         sa.Column("created_ms", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("id", name="pk_listing_coupons"),
         sa.ForeignKeyConstraint(["listing_id"], ["listings.id"], name="fk_listing_coupons_listing_id_listings", ondelete="CASCADE"),
-        sa.UniqueConstraint("owner", "code", name="uq_listing_coupons_owner"),
+        sa.UniqueConstraint("owner", "code", name="uq_listing_coupons_owner_code"),
     )
 
     op.create_table(
@@ -355,6 +355,6 @@ def _promotion() -> None:
         sa.Column("created_ms", sa.BigInteger(), nullable=False),
         sa.Column("finished_ms", sa.BigInteger()),
         sa.PrimaryKeyConstraint("id", name="pk_creator_payouts"),
-        sa.UniqueConstraint("owner", "period", name="uq_creator_payouts_owner"),
+        sa.UniqueConstraint("owner", "period", name="uq_creator_payouts_owner_period"),
     )
     op.create_index("ix_creator_payouts_state", "creator_payouts", ["state", "created_ms"])
