@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
-from sqlalchemy import Connection, Engine, event, text
+from sqlalchemy import Connection, Engine, event, select, text
 
 from marquetry.marketplace import ledger as sound
 from marquetry.marketplace.errors import MarketError
 from marquetry.marketplace.ledger import Capture, Share
+from marquetry.marketplace.ledger.tables import grants
 from tests.marketplace.ledger.model import Model, Refused
 
 OWNERS = ("ann", "bob", "cam")
@@ -24,7 +26,7 @@ owners = st.sampled_from(OWNERS)
 purses = st.sampled_from(["paid", "granted"])
 amounts = st.integers(1, 300)
 runs = st.integers(0, 3).map(lambda number: f"run {number}")
-keys = st.integers(0, 5).map(str)
+keys = st.integers(0, 60).map(str)
 creators = st.sampled_from(CREATORS)
 crashes = st.none() | st.integers(1, 14)
 
@@ -59,22 +61,33 @@ class LedgerMachine(RuleBasedStateMachine):
         super().__init__()
         self.model = Model()
         self.now_ms = 1000
+        self.done: list[Callable[[], None]] = []
 
     @initialize()
     def start(self) -> None:
-        """Empty tables: with triggers switched off, which is why no code of the ledger could do it."""
+        """People with credits of every kind, runs under way, creators who have earned: where things can go wrong at once."""
         with self.engine.begin() as connection:
             empty(connection)
+        self.credit("ann", 500, "paid", "first", None, None)
+        self.credit("ann", 100, "granted", "second", 2 * TTL_MS, None)
+        self.credit("ann", 100, "granted", "third", TTL_MS, None)
+        self.credit("bob", 300, "paid", "fourth", None, None)
+        self.place_hold("ann", "run 0", 160, None)
+        self.place_hold("bob", "run 1", 200, None)
+        self.capture([Capture("run 0", "1", "node", 150, (Share("cam", "lora", 71), Share("dee", "graph", 31)))], False, None)
+        self.capture([Capture("run 1", "1", "node", 80, (Share("cam", "lora", 60),))], False, None)
+        self.begin_payout("cam", 50, "a", None)
+        self.refund_of(("run 0", "1", "node"), 7, "first", None)
 
     def both(self, act: Callable[[Connection], Any], expect: Callable[[], Any], crash: int | None) -> None:
         """Do it in the ledger, after crashing once in the middle, and in the model, and compare what they say."""
         if crash is not None:
             self._crash(act, crash)
-        try:
-            with self.engine.begin() as connection:
+        with self.engine.begin() as connection:
+            try:
                 actual = act(connection)
-        except MarketError as error:
-            actual = error.code
+            except MarketError as error:
+                actual = error.code  # the transaction is committed: what was refused must have written nothing
         try:
             expected = expect()
         except Refused as refused:
@@ -94,6 +107,8 @@ class LedgerMachine(RuleBasedStateMachine):
     def credit(self, owner: str, amount: int, purse: str, key: str, ttl: int | None, crash: int | None) -> None:
         expires_ms = None if ttl is None or purse == "paid" else self.now_ms + ttl
 
+        self.done.append(lambda: self.credit(owner, amount, purse, key, ttl, None))
+
         def act(connection: Connection) -> None:
             self.ledger.credit(
                 connection, owner=owner, amount_microcredits=amount, purse=purse, kind="bonus", key=key, now_ms=self.now_ms, expires_ms=expires_ms
@@ -103,6 +118,8 @@ class LedgerMachine(RuleBasedStateMachine):
 
     @rule(owner=owners, amount=amounts, purse=purses, key=keys, partly=st.booleans(), crash=crashes)
     def debit(self, owner: str, amount: int, purse: str, key: str, partly: bool, crash: int | None) -> None:
+        self.done.append(lambda: self.debit(owner, amount, purse, key, partly, None))
+
         def act(connection: Connection) -> Any:
             return self.ledger.debit(
                 connection, owner=owner, amount_microcredits=amount, purse=purse, kind="dispute", key=key, now_ms=self.now_ms, partly=partly
@@ -112,17 +129,12 @@ class LedgerMachine(RuleBasedStateMachine):
 
     @rule(owner=owners, run=runs, amount=st.integers(0, 400), crash=crashes)
     def place_hold(self, owner: str, run: str, amount: int, crash: int | None) -> None:
+        self.done.append(lambda: self.place_hold(owner, run, amount, None))
+
         def act(connection: Connection) -> None:
             self.ledger.place_hold(connection, owner=owner, run_id=run, amount_microcredits=amount, now_ms=self.now_ms, ttl_ms=TTL_MS)
 
         self.both(act, lambda: self.model.place_hold(owner, run, amount, self.now_ms, TTL_MS), crash)
-
-    @precondition(lambda self: self.model.holds)
-    @rule(data=st.data(), crash=crashes)
-    def place_a_hold_again(self, data: st.DataObject, crash: int | None) -> None:
-        run = data.draw(st.sampled_from(sorted(self.model.holds)))
-        held = self.model.holds[run]
-        self.place_hold(held.owner, run, held.first_amount, crash)
 
     @rule(run=runs, amount=amounts, crash=crashes)
     def reopen_hold(self, run: str, amount: int, crash: int | None) -> None:
@@ -131,14 +143,18 @@ class LedgerMachine(RuleBasedStateMachine):
 
         self.both(act, lambda: self.model.reopen_hold(run, amount, self.now_ms, TTL_MS), crash)
 
-    @rule(wanted=st.lists(runs, max_size=3))
     def renew(self, wanted: list[str]) -> None:
         with self.engine.begin() as connection:
             self.ledger.renew_holds(connection, wanted, self.now_ms, TTL_MS)
         self.model.renew_holds(wanted, self.now_ms, TTL_MS)
 
-    @rule(wanted=st.lists(captures(), min_size=1, max_size=4), crash=crashes)
-    def capture(self, wanted: list[Capture], crash: int | None) -> None:
+    @rule(wanted=st.lists(captures(), min_size=1, max_size=4), twice=st.booleans(), crash=crashes)
+    def capture(self, wanted: list[Capture], twice: bool, crash: int | None) -> None:
+        if twice:
+            wanted = [*wanted, wanted[0]]
+
+        self.done.append(lambda: self.capture(wanted, False, None))
+
         def act(connection: Connection) -> Any:
             return [(done.remaining_microcredits, done.replayed) for done in self.ledger.capture(connection, wanted, self.now_ms)]
 
@@ -153,30 +169,45 @@ class LedgerMachine(RuleBasedStateMachine):
         self.both(act, lambda: self.model.capture_each(wanted), crash)
 
     @precondition(lambda self: self.model.charged)
-    @rule(data=st.data(), change=st.booleans(), crash=crashes)
-    def capture_again(self, data: st.DataObject, change: bool, crash: int | None) -> None:
+    @rule(data=st.data(), crash=crashes)
+    def charge_otherwise(self, data: st.DataObject, crash: int | None) -> None:
         known = self.model.charged[data.draw(st.sampled_from(sorted(self.model.charged)))].capture
-        other = Capture(known.run_id, known.node_id, known.kind, known.amount_microcredits + 1, known.shares)
-        self.capture([other if change else known], crash)
+        self.capture([replace(known, amount_microcredits=known.amount_microcredits + 1)], False, crash)
+
+    @precondition(lambda self: self.done)
+    @rule(data=st.data())
+    def do_again_what_was_done(self, data: st.DataObject) -> None:
+        self.done[data.draw(st.integers(0, len(self.done) - 1))]()
 
     @rule(run=runs, crash=crashes)
     def release(self, run: str, crash: int | None) -> None:
         self.both(lambda connection: self.ledger.release(connection, run, self.now_ms), lambda: self.model.release(run), crash)
 
-    @rule(pause_ms=st.integers(1, 2 * TTL_MS), crash=crashes)
-    def expire(self, pause_ms: int, crash: int | None) -> None:
+    @rule(pause_ms=st.integers(1, 2 * TTL_MS), renewed=st.lists(runs, max_size=2))
+    def wait(self, pause_ms: int, renewed: list[str]) -> None:
         self.now_ms += pause_ms
+        self.renew(renewed)
+
+    @rule(crash=crashes)
+    def expire_holds(self, crash: int | None) -> None:
         self.both(
             lambda connection: self.ledger.expire_holds(connection, self.now_ms, 100), lambda: self.model.expire_holds(self.now_ms), crash
         )
+
+    @rule(crash=crashes)
+    def expire_grants(self, crash: int | None) -> None:
         self.both(
             lambda connection: self.ledger.expire_grants(connection, self.now_ms, 100), lambda: self.model.expire_grants(self.now_ms), crash
         )
 
     @precondition(lambda self: self.model.charged)
-    @rule(data=st.data(), amount=st.none() | st.integers(1, 130), key=keys, crash=crashes)
+    @rule(data=st.data(), amount=st.none() | st.integers(1, 80), key=keys, crash=crashes)
     def refund(self, data: st.DataObject, amount: int | None, key: str, crash: int | None) -> None:
-        run_id, node_id, kind = of = data.draw(st.sampled_from(sorted(self.model.charged)))
+        self.refund_of(data.draw(st.sampled_from(sorted(self.model.charged))), amount, key, crash)
+
+    def refund_of(self, of: tuple[str, str, str], amount: int | None, key: str, crash: int | None) -> None:
+        run_id, node_id, kind = of
+        self.done.append(lambda: self.refund_of(of, amount, key, None))
 
         def act(connection: Connection) -> Any:
             return self.ledger.refund(
@@ -185,15 +216,22 @@ class LedgerMachine(RuleBasedStateMachine):
 
         self.both(act, lambda: self.model.refund(of, amount, key), crash)
 
-    @rule(creator=creators, amount=st.integers(1, 120), key=st.sampled_from("ab"), crash=crashes)
+    @rule(creator=creators, amount=st.integers(1, 60), key=st.sampled_from("abcd"), crash=crashes)
     def begin_payout(self, creator: str, amount: int, key: str, crash: int | None) -> None:
+        self.done.append(lambda: self.begin_payout(creator, amount, key, None))
+
         def act(connection: Connection) -> Any:
             return self.ledger.begin_payout(connection, creator=creator, amount_microcredits=amount, key=key, now_ms=self.now_ms).state
 
         self.both(act, lambda: self.model.begin_payout(creator, amount, key), crash)
 
-    @rule(key=st.sampled_from("ab"), settle=st.booleans(), crash=crashes)
-    def finish_payout(self, key: str, settle: bool, crash: int | None) -> None:
+    @precondition(lambda self: self.model.payouts)
+    @rule(data=st.data(), settle=st.booleans(), crash=crashes)
+    def finish_payout(self, data: st.DataObject, settle: bool, crash: int | None) -> None:
+        self.finish(data.draw(st.sampled_from(sorted(self.model.payouts))), settle, crash)
+
+    def finish(self, key: str, settle: bool, crash: int | None) -> None:
+        self.done.append(lambda: self.finish(key, settle, None))
         finish = self.ledger.settle_payout if settle else self.ledger.cancel_payout
         state = "settled" if settle else "cancelled"
         self.both(
@@ -205,12 +243,17 @@ class LedgerMachine(RuleBasedStateMachine):
         with self.engine.connect() as connection:
             for owner in OWNERS:
                 assert sound.balance(connection, owner) == self.model.balance(owner)
+            rows = connection.execute(select(grants.c.owner, grants.c.remaining, grants.c.expires_ms).order_by(grants.c.id)).all()
+            expected = [(grant.owner, grant.remaining, grant.expires_ms) for grant in self.model.grants]
+            for owner in OWNERS:
+                assert [row for row in rows if row.owner == owner] == [grant for grant in expected if grant[0] == owner]
             for creator in CREATORS:
                 assert sound.earnings(connection, creator) == self.model.earnings(creator)
             for run, held in self.model.holds.items():
                 found = sound.find_hold(connection, run)
                 assert found is not None
                 assert (found.state, found.captured_microcredits, found.remaining_microcredits) == (held.state, held.captured, held.left)
+                assert found.expires_ms == held.expires_ms
             assert sum(sound.platform_totals(connection).values()) == 0
 
     def teardown(self) -> None:

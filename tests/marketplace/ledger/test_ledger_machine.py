@@ -10,7 +10,7 @@ from tests.marketplace.ledger.machine import LedgerMachine
 
 
 def test_the_ledger_keeps_its_promises_under_random_operations_and_crashes(engine: Engine) -> None:
-    examples = 40 if engine.dialect.name == "sqlite" else 12
+    examples = 25 if engine.dialect.name == "sqlite" else 8
     run_state_machine_as_test(
         type("Machine", (LedgerMachine,), {"engine": engine}),
         settings=settings(
