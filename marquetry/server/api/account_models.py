@@ -180,3 +180,84 @@ class Options(Plain):
     password_min_characters: int
     csrf_header: str
     csrf_cookie: str
+
+
+class KeyView(Plain):
+    """A key; its text is shown only when it is made."""
+
+    id: str
+    name: str
+    prefix: str
+    scopes: list[str]
+    created_ms: int
+    expires_ms: int | None
+    revoked_ms: int | None
+    last_used_ms: int | None
+    spend_limit_microcredits: int | None
+    spent_microcredits: int
+
+
+class Keys(Plain):
+    keys: list[KeyView]
+    scopes: dict[str, str] = Field(description="what a key can be allowed")
+
+
+class NewKeyBody(Plain):
+    name: str = Field(max_length=200)
+    scopes: list[str] = Field(default=["read", "run"], max_length=20)
+    expires_ms: int | None = Field(default=None, ge=0, le=2**53, description="when it ends; null: when it is revoked")
+    spend_limit_microcredits: int | None = Field(
+        default=None, ge=0, le=2**53, description="how much may be spent with it; null: all there is"
+    )
+
+
+class KeyChange(Plain):
+    name: str | None = Field(default=None, min_length=1, max_length=200)
+    scopes: list[str] | None = Field(default=None, min_length=1, max_length=20)
+    spend_limit_microcredits: int | None = Field(default=None, ge=0, le=2**53, description="null: no limit; left out: as it is")
+
+
+class MadeKey(KeyView):
+    key: str = Field(description="send it as Authorization: Bearer KEY; it is not shown again")
+
+
+class EventView(Plain):
+    sequence: int
+    kind: str
+    severity: str
+    time_ms: int
+    owner: str
+    actor: str
+    address: str
+    user_agent: str
+    details: dict[str, object]
+
+
+class Events(Plain):
+    events: list[EventView]
+
+
+class EventsQuery(Plain):
+    kind: str | None = Field(default=None, max_length=50)
+    before: int | None = Field(default=None, ge=0, le=2**53, description="sequence of the last event that is known already")
+    limit: int = Field(default=50, ge=1, le=200)
+
+
+class Profile(Plain):
+    """Names as clients of old know them are there too: externalId, createdAt, ..."""
+
+    id: str
+    email: str | None
+    name: str
+    avatar: str
+    has_completed_beta_signup: bool
+    external_id: str | None
+    created_at: int = Field(description="milliseconds since 1970")
+    updated_at: int
+    roles: list[str]
+
+
+class ProfileChange(Plain):
+    name: str | None = Field(default=None, max_length=200)
+    avatar: str | None = Field(default=None, max_length=2000, description="address of a picture: https, or a path of this server")
+    has_completed_beta_signup: bool | None = None
