@@ -37,7 +37,7 @@ def check(standing: Standing, plans: Plans, need: Need, used: Mapping[str, int])
     for family in sorted(need.families):
         if not has.permits_model(family):
             refuse.not_in_plan(
-                "models", ", ".join(has.models or ()), family.rstrip("?"), lambda other, name=family: other.permits_model(name)
+                "models", ", ".join(has.models or ()), family.rstrip("?"), partial(Entitlements.permits_model, family=family)
             )
     if need.upscales and not has.upscale:
         refuse.not_in_plan("upscale", False, True, lambda other: other.upscale)

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal, TypeAlias
 
 from marquetry.engine.usage import Usage
+from marquetry.marketplace.ledger.splits import RULES, Basis, Royalty, SplitRule, divide
 from marquetry.marketplace.pricing.book import Books
 from marquetry.marketplace.pricing.modifiers import Factor
 from marquetry.marketplace.pricing.row import PriceRow
 from marquetry.marketplace.pricing.royalties import RoyaltyLine
-from marquetry.marketplace.pricing.splits import Splits
 
-SplitBasis: TypeAlias = Literal["royalty", "gross"]
 QUOTA_OPERATIONS = ("image.", "i2i.")
 """What the operations begin with that a plan's number of images covers."""
 
@@ -30,7 +28,7 @@ class Conditions:
     priced_ms: int
     rounding_microcredits: int
     factors: tuple[Factor, ...] = ()
-    split_basis: SplitBasis = "royalty"
+    split_basis: Basis = "royalty"
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +100,7 @@ class PriceList:
     """The books and the splits of an installation."""
 
     books: Books
-    splits: Splits
+    splits: tuple[SplitRule, ...] = RULES
 
     def charge(
         self,
@@ -137,26 +135,29 @@ class PriceList:
         return sum(usage.quantity * (row.max_microcredits or 0) for usage, row in rows if row.creator_sets)
 
     def _divided(self, lines: tuple[OperationLine, ...], owed: tuple[RoyaltyLine, ...], conditions: Conditions) -> Charge:
-        whole = Charge(lines).operations_microcredits
-        royalties = sum(line.amount_microcredits for line in owed)
-        charges: list[RoyaltyCharge] = []
-        for line in owed:
-            split = self.splits.find(line.listing_type, conditions.priced_ms)
-            basis = line.amount_microcredits
-            if conditions.split_basis == "gross":  # of what the operations cost, each listing has the part that it has of the royalties
-                basis += whole * line.amount_microcredits // royalties if royalties else 0
-            charges.append(
-                RoyaltyCharge(
-                    listing=line.listing,
-                    creator=line.creator,
-                    listing_type=line.listing_type,
-                    mode=line.mode,
-                    amount_microcredits=line.amount_microcredits,
-                    earned_microcredits=split.earned(basis),
-                    split=split.name,
-                )
+        if not owed:
+            return Charge(lines)
+        rules = (
+            self.splits
+            if conditions.split_basis == "royalty"
+            else tuple(replace(rule, basis=conditions.split_basis) for rule in self.splits)
+        )
+        asked = [Royalty(line.creator, line.listing, line.listing_type, line.amount_microcredits) for line in owed]
+        at_ms = conditions.priced_ms
+        shares = divide(asked, compute_microcredits=Charge(lines).operations_microcredits, at_ms=at_ms, rules=rules)
+        charges = tuple(
+            RoyaltyCharge(
+                listing=line.listing,
+                creator=line.creator,
+                listing_type=line.listing_type,
+                mode=line.mode,
+                amount_microcredits=line.amount_microcredits,
+                earned_microcredits=share.amount_microcredits,
+                split=share.split,
             )
-        return Charge(lines, tuple(charges))
+            for line, share in zip(owed, shares, strict=True)
+        )
+        return Charge(lines, charges)
 
 
 def _bounded(line: RoyaltyLine, row: PriceRow | None) -> RoyaltyLine:
