@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from marquetry.nodes.world.stage import vocabulary as known
 from marquetry.nodes.world.stage.places.registry import PLACES
-from marquetry.nodes.world.stage.props.registry import PALETTES, PLACED_IN
+from marquetry.nodes.world.stage.props.registry import KINDS, PLACED_IN
 from marquetry.nodes.world.stage.scene import Actor, Garment, Outfit, Person, Prop, Scene
 
 STYLE_WEIGHTS = {"flat": 0.14, "outlined": 0.42, "pastel": 0.12, "pixel": 0.10, "ink": 0.08, "watercolour": 0.14}
 GARMENT_COLOURS = ("red", "orange", "yellow", "green", "blue", "purple", "pink", "white", "black", "brown", "grey")
 BRIGHT = GARMENT_COLOURS[:8]
 HELD_OUT_MODULUS = 10
+LARGE = ("car", "bus", "house", "tree", "pine", "palm", "balloon", "horse", "sofa", "bicycle")  # stand behind people, not beside them
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,12 +73,16 @@ def scene_of(seed: int, wishes: Wishes = Wishes()) -> Scene:
     draw = random.Random(seed)
     setting = wishes.setting or draw.choice(tuple(PLACES))
     time = wishes.time or draw.choices(known.TIMES, (0.5, 0.25, 0.25))[0]
-    weather = wishes.weather or ("clear" if setting in known.INDOORS else draw.choices(known.WEATHERS, (0.6, 0.13, 0.1, 0.1, 0.07))[0])
+    weather = wishes.weather or (
+        "clear" if setting in known.INDOORS else draw.choices(known.WEATHERS, (0.6, 0.13, 0.1, 0.0 if setting == "beach" else 0.1, 0.07))[0]
+    )
     shot = wishes.shot or draw.choices(known.SHOTS, (0.45, 0.33, 0.22))[0]
     style = wishes.style or draw.choices(tuple(STYLE_WEIGHTS), tuple(STYLE_WEIGHTS.values()))[0]
     count = wishes.actors if wishes.actors is not None else draw.choices((0, 1, 2), (0.24, 0.6, 0.16))[0]
     actors = _actors(draw, count)
     props = _props(draw, setting, len(actors), shot)
+    if any(prop.kind == "boat" for prop in props) and not wishes.shot:
+        shot = "wide"
     return Scene(setting, time, weather, draw.choice(known.LIGHTS), shot, style, actors, props, seed=draw.randrange(1 << 32))
 
 
@@ -95,29 +100,37 @@ def _actor(draw: random.Random, x: float) -> Actor:
 
 
 def _props(draw: random.Random, setting: str, actors: int, shot: str) -> tuple[Prop, ...]:
-    kinds = PLACED_IN[setting]
-    count = draw.choices((1, 2), (0.7, 0.3))[0] if not actors else draw.choices((0, 1), (0.7, 0.3))[0]
-    if shot == "close-up" and actors:
-        count = 0
-    props = []
-    for index in range(count):
-        kind = draw.choice(kinds)
-        x = (
-            draw.choice((-1.0, 1.0)) * draw.uniform(0.75, 1.15)
-            if actors
-            else (0.0 if count == 1 else (-0.6, 0.6)[index]) + draw.uniform(-0.15, 0.15)
-        )
-        props.append(
-            Prop(
-                kind,
-                draw.choice(PALETTES[kind]),
-                x,
-                draw.uniform(0.1, 0.5) if actors else draw.uniform(-0.2, 0.3),
-                mirrored=draw.random() < 0.5,
-                seed=draw.randrange(1000),
-            )
-        )
-    return tuple(props)
+    """Things beside or instead of people, one or two."""
+    if actors:
+        count = 0 if shot == "close-up" or draw.random() < 0.68 else 1
+        return tuple(_beside(draw, setting) for _ in range(count))
+    first = _alone(draw, draw.choice(PLACED_IN[setting]), 0.0)
+    if draw.random() < 0.7 or first.kind in (*LARGE, "boat"):
+        return (replace(first, x=draw.uniform(-0.2, 0.2)) if first.kind != "boat" else first,)
+    second = draw.choice([kind for kind in PLACED_IN[setting] if kind not in (*LARGE, "boat", first.kind)])
+    apart = (_half(first.kind) + _half(second)) * 0.5 + 0.12
+    return replace(first, x=-apart), _alone(draw, second, apart)
+
+
+def _half(kind: str) -> float:
+    return max(KINDS[kind].width, KINDS[kind].height * 0.8) / 2
+
+
+def _alone(draw: random.Random, kind: str, x: float) -> Prop:
+    z = draw.uniform(6.0, 9.0) if kind == "boat" else draw.uniform(-0.1, 0.15)
+    if kind == "boat":
+        x = draw.uniform(-1.5, 1.5)
+    return Prop(kind, draw.choice(KINDS[kind].colours), x, z, mirrored=draw.random() < 0.5, seed=draw.randrange(1000))
+
+
+def _beside(draw: random.Random, setting: str) -> Prop:
+    kind = draw.choice(PLACED_IN[setting])
+    if kind == "boat":
+        return _alone(draw, kind, 0.0)
+    side = draw.choice((-1.0, 1.0))
+    if kind in LARGE:
+        return replace(_alone(draw, kind, side * draw.uniform(1.1, 1.8)), z=draw.uniform(1.8, 3.0))
+    return replace(_alone(draw, kind, side * (0.42 + _half(kind) + draw.uniform(0.0, 0.15))), z=draw.uniform(-0.1, 0.35))
 
 
 def is_held_out(scene: Scene) -> bool:

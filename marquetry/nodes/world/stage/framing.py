@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
+
 from marquetry.nodes.world.stage.camera import Camera
 from marquetry.nodes.world.stage.figure.skeleton import skeleton_of
-from marquetry.nodes.world.stage.props.registry import HEIGHTS
-from marquetry.nodes.world.stage.scene import Actor, Scene
+from marquetry.nodes.world.stage.props.registry import KINDS
+from marquetry.nodes.world.stage.scene import Actor, Prop, Scene
 
 
 def camera_of(scene: Scene) -> Camera:
@@ -16,20 +18,29 @@ def camera_of(scene: Scene) -> Camera:
 
 def _framed(scene: Scene) -> Camera:
     if scene.shot == "wide":
-        return Camera(1.32, 4.1 if not _tall(scene) else 6.4, -3.5)
+        return Camera(1.32, 6.4 if _large(scene) else 4.1, 0.5 if _large(scene) else -3.0)
     if scene.actors:
         return _on_people(scene)
-    tops = [HEIGHTS[prop.kind] * prop.size for prop in scene.props] or [1.2]
-    high = max(tops)
-    aside = sum(prop.x for prop in scene.props) / max(len(scene.props), 1)
-    near = min((prop.z for prop in scene.props), default=0.0)
-    share = 0.62 if scene.shot == "medium" else 0.95
-    back = 1.374 * max(high, 0.45) / share
-    return Camera(max(high * 0.62, 0.35), back - near, -4.0, aside=aside)
+    return _on_things(scene.props, 0.62 if scene.shot == "medium" else 0.88) if scene.props else Camera(1.3, 3.0, -3.5)
 
 
-def _tall(scene: Scene) -> bool:
-    return any(HEIGHTS[prop.kind] * prop.size > 2.4 for prop in scene.props if prop.z < 6.0)
+def _on_things(props: tuple[Prop, ...], share: float) -> Camera:
+    """The whole of things: in a medium shot with room around them."""
+    kinds = [KINDS[prop.kind] for prop in props]
+    low = min(kind.above for kind in kinds)
+    high = max(kind.above + kind.height * prop.size for kind, prop in zip(kinds, props, strict=True))
+    halves = [max(kind.width, kind.height * 0.8) * prop.size / 2 for kind, prop in zip(kinds, props, strict=True)]
+    left = min(prop.x - half for prop, half in zip(props, halves, strict=True))
+    right = max(prop.x + half for prop, half in zip(props, halves, strict=True))
+    near = min(prop.z for prop in props)
+    back = 1.374 * max(high - low, (right - left) * 0.92, 0.45) / share
+    if low > 0.5:
+        return Camera(1.3, back - near, math.degrees(math.atan2((low + high) / 2 - 1.3, back)), aside=(left + right) / 2)
+    return Camera(max(high * 0.62, 0.35), back - near, -4.0, aside=(left + right) / 2)
+
+
+def _large(scene: Scene) -> bool:
+    return any(KINDS[prop.kind].above + KINDS[prop.kind].height * prop.size > 2.0 for prop in scene.props if prop.z < 6.0)
 
 
 def _on_people(scene: Scene) -> Camera:

@@ -69,11 +69,13 @@ def _fallen(drawing: Drawing, scale: float) -> Floats | None:
     return numpy.sum(layers, axis=0, dtype=numpy.float32).clip(0.0, 0.55)
 
 
-def add_glow(drawing: Drawing, pixels: Floats) -> None:
+def add_glow(drawing: Drawing, pixels: Floats, backdrop: Floats) -> None:
     """Brightens `pixels` around lamps and the sun."""
     rows, columns = grid(drawing.sketch.size)
     for glow in drawing.theatre.glows:
         down = numpy.exp(-((rows - glow.at.imag) ** 2) / (0.5 * glow.reach**2))
         across = numpy.exp(-((columns - glow.at.real) ** 2) / (0.5 * glow.reach**2))
         share = (down * across * (glow.strength * 0.6))[..., None]
+        if not glow.over_all:
+            share = share * (backdrop[..., None] / 255.0)
         pixels += (255.0 - pixels) * share * (numpy.array(glow.colour, dtype=numpy.float32) / 255.0)

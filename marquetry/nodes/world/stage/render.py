@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 import numpy
 from numpy.typing import NDArray
@@ -13,11 +14,10 @@ from marquetry.nodes.world.stage.figure.draw import draw_actor
 from marquetry.nodes.world.stage.figure.skeleton import skeleton_of
 from marquetry.nodes.world.stage.framing import camera_of
 from marquetry.nodes.world.stage.light import Light, light_of
-from marquetry.nodes.world.stage.places.registry import PLACES
-from marquetry.nodes.world.stage.props.plants import draw_log
+from marquetry.nodes.world.stage.places.registry import PLACES, SEATS
 from marquetry.nodes.world.stage.props.registry import put_prop
 from marquetry.nodes.world.stage.scene import Actor, Scene, SceneError
-from marquetry.nodes.world.stage.sketch import Brush, Sketch
+from marquetry.nodes.world.stage.sketch import Sketch
 from marquetry.nodes.world.stage.style import finish
 from marquetry.nodes.world.stage.theatre import Theatre, Thing
 
@@ -65,18 +65,14 @@ def _put_actor(theatre: Theatre, actor: Actor, index: int) -> None:
     skeleton = skeleton_of(actor)
     height = skeleton.build.height_m
     if skeleton.seat:
-        seat = skeleton.seat * height
-        theatre.put(Thing("log", "scenery"), actor.x, actor.z + 0.03, lambda brush: _draw_seat(brush, seat), foot=0.4, height=0.3)
+        name, seat = SEATS[theatre.scene.setting]
+        theatre.put(Thing(name, "scenery"), actor.x, actor.z + 0.03, partial(seat, height=skeleton.seat * height), foot=0.4, height=0.3)
     theatre.put(
         Thing(actor.person.kind, "actor", index),
         actor.x,
         actor.z,
-        lambda brush: draw_actor(brush, actor),
+        partial(draw_actor, actor=actor),
         size=height,
         foot=0.24 if not skeleton.pose.lift else 0.2,
         height=height,
     )
-
-
-def _draw_seat(brush: Brush, height: float) -> None:
-    draw_log(brush.at(0, height / 0.28))

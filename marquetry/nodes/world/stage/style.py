@@ -13,6 +13,7 @@ from marquetry.nodes.world.stage import paper
 from marquetry.nodes.world.stage.light import graded
 from marquetry.nodes.world.stage.relief import add_glow, darkness
 from marquetry.nodes.world.stage.sketch import BACKDROP, SAMPLES, VIEW, Index
+from marquetry.nodes.world.stage.weather import fall
 
 if TYPE_CHECKING:
     from marquetry.nodes.world.stage.render import Drawing
@@ -24,6 +25,7 @@ LINE = numpy.array((0.40, 0.32, 0.40, 0.0))
 LINE_ON_BACKDROP = (72, 58, 86, 0)
 PIXELS_ACROSS = 64
 PIXEL_COLOURS = 40
+PINKISH = numpy.array((4, -1, 3), dtype=numpy.float32)
 SHEET = numpy.array((253, 248, 236), dtype=numpy.float32)
 
 
@@ -44,10 +46,10 @@ def _pastel(drawing: Drawing) -> Floats:
     """Chalk: light, soft colours, no lines, grain where the paper shows through."""
     pixels = _painted(drawing, None, 0.7)
     grey = pixels.mean(axis=2, keepdims=True)
-    pixels = (pixels * 0.86 + grey * 0.14) * 0.72 + SHEET * 0.28 + numpy.array((4, -1, 3), dtype=numpy.float32)
+    soft: Floats = (pixels * 0.86 + grey * 0.14) * 0.72 + SHEET * 0.28 + PINKISH
     rough = paper.grain(drawing.sketch.size, _variant(drawing))[..., None]
-    pixels += rough * 13.0
-    return pixels
+    soft += rough * 13.0
+    return soft
 
 
 def _pixel(drawing: Drawing) -> Floats:
@@ -65,6 +67,7 @@ def _ink(drawing: Drawing) -> Floats:
     colours = graded(drawing.sketch.inks, drawing.light)
     pixels, backdrop = coloured(drawing, colours, None)
     pixels += backdrop[..., None] * (drawing.backdrop / 255.0)
+    fall(drawing.scene, drawing.light, pixels, drawing.camera.horizon)
     grey = pixels @ numpy.array((0.299, 0.587, 0.114), dtype=numpy.float32)
     tone = (grey / 255.0) * (1.0 - darkness(drawing) * 1.25)
     strokes = paper.hatching(size)
@@ -92,7 +95,7 @@ def _watercolour(drawing: Drawing) -> Floats:
     pixels, pigment = pixels[rows, columns], pigment[rows, columns]
     thin = 0.80 + (paper.noise(size, 7, variant) - 0.5) * 0.42 + (paper.noise(size, 24, variant) - 0.5) * 0.22
     thin = (thin + pigment * 0.5).clip(0.45, 1.0)[..., None]
-    painted = SHEET + (pixels - SHEET) * thin
+    painted: Floats = SHEET + (pixels - SHEET) * thin
     painted *= (1.0 - pigment * 0.75)[..., None]
     painted = SHEET + (painted - SHEET) * paper.border(size, variant)
     painted += paper.grain(size, variant)[..., None] * 9.0
@@ -119,7 +122,8 @@ def _painted(drawing: Drawing, edge: Flags | None, relief: float = 1.0) -> Float
     pixels += backdrop[..., None] * (drawing.backdrop / 255.0)
     dark = (darkness(drawing) * relief)[..., None]
     pixels *= 1.0 - dark * (1.0 - SHADE)
-    add_glow(drawing, pixels)
+    add_glow(drawing, pixels, backdrop)
+    fall(drawing.scene, drawing.light, pixels, drawing.camera.horizon)
     return pixels
 
 

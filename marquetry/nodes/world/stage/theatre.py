@@ -44,6 +44,7 @@ class Glow:
     reach: float
     colour: Rgb
     strength: float
+    over_all: bool = True  # else over the sky alone
 
 
 class Theatre:
@@ -128,9 +129,9 @@ class Theatre:
         if min(self.camera.distance(p.real, p.imag) for p in ground) > 0.5:
             self.shadows.append(Shadow(numpy.array([self.camera.project(p.real, 0.0, p.imag) for p in ground]), dark))
 
-    def glow(self, at: complex, reach: float, colour: Rgb, strength: float = 1.0) -> None:
+    def glow(self, at: complex, reach: float, colour: Rgb, strength: float = 1.0, over_all: bool = True) -> None:
         """Light around a point of the picture."""
-        self.glows.append(Glow(at, reach, colour, strength))
+        self.glows.append(Glow(at, reach, colour, strength, over_all))
 
     def draw(self) -> None:
         """Everything that was put, from far to near."""

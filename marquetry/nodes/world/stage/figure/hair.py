@@ -34,7 +34,7 @@ class HairStyle:
 
 
 def _blend(degrees: Floats, front: float, temple: float, ear: float, back: float) -> Floats:
-    return numpy.interp(numpy.abs(degrees), [0.0, 42.0, 72.0, 98.0, 180.0], [front, temple, ear, back, back])
+    return numpy.interp(numpy.abs(degrees), [0.0, 52.0, 80.0, 95.0, 118.0, 180.0], [front, temple, (temple + ear) / 2, ear, back, back])
 
 
 def fringe(degrees: Floats) -> Floats:
@@ -47,25 +47,25 @@ def parted(degrees: Floats) -> Floats:
     """A parting at the side, swept over the brow."""
     return numpy.interp(
         degrees,
-        [-180.0, -98.0, -74.0, -46.0, -20.0, 4.0, 40.0, 74.0, 98.0, 180.0],
-        [-46.0, -44.0, -30.0, 12.0, 42.0, 28.0, 15.0, -28.0, -44.0, -46.0],
+        [-180.0, -118.0, -95.0, -62.0, -20.0, 4.0, 54.0, 92.0, 118.0, 180.0],
+        [-44.0, -42.0, -12.0, 18.0, 44.0, 30.0, 17.0, -12.0, -42.0, -44.0],
     )
 
 
 def open_middle(degrees: Floats) -> Floats:
     """A parting in the middle, falling beside the face."""
-    return numpy.interp(numpy.abs(degrees), [0.0, 18.0, 42.0, 64.0, 82.0, 100.0, 180.0], [50.0, 32.0, 12.0, -18.0, -42.0, -48.0, -48.0])
+    return numpy.interp(numpy.abs(degrees), [0.0, 18.0, 48.0, 76.0, 92.0, 112.0, 180.0], [52.0, 34.0, 16.0, -10.0, -34.0, -46.0, -46.0])
 
 
 def cropped(degrees: Floats) -> Floats:
     """Short hair with a tousled brow."""
-    line = _blend(degrees, 24.0, 22.0, 4.0, -34.0)
+    line = _blend(degrees, 24.0, 24.0, -4.0, -32.0)
     return line + numpy.where(numpy.abs(degrees) < 60.0, 10.0 * (((degrees + 212.0) / 24.0) % 1.0) - 4.0, 0.0)
 
 
 def high(degrees: Floats) -> Floats:
     """Hair drawn back from the brow."""
-    return _blend(degrees, 32.0, 25.0, 6.0, -40.0)
+    return _blend(degrees, 34.0, 28.0, 4.0, -38.0)
 
 
 STYLES: dict[str, HairStyle] = {
@@ -161,7 +161,7 @@ def _draw_shine(brush: Brush, style: HairStyle, colour: Rgb, degrees: float) -> 
 def _draw_curtain(brush: Brush, style: HairStyle, colour: Rgb, degrees: float) -> None:
     if not style.curtain:
         return
-    seen = [math.sin(math.radians(azimuth + degrees)) for azimuth in range(84, 277, 8)]
+    seen = [math.sin(math.radians(azimuth + degrees)) for azimuth in range(92, 269, 8)]
     left, right = min(seen) * style.sides, max(seen) * style.sides
     bottom = style.curtain
     flare = 0.06 * (1.0 + bottom)
@@ -171,7 +171,13 @@ def _draw_curtain(brush: Brush, style: HairStyle, colour: Rgb, degrees: float) -
         for index, share in enumerate((0.0, 0.2, 0.4, 0.6, 0.8, 1.0))
     ]
     tips[-1] = complex(left - flare, bottom)
-    outline = [complex(left * 0.9, 0.62), complex(left, 0.1), *reversed(tips), complex(right, 0.1), complex(right * 0.9, 0.62)]
+    outline = [
+        complex(left * 0.70, 0.72),
+        complex(left * 0.97, 0.2),
+        *reversed(tips),
+        complex(right * 0.97, 0.2),
+        complex(right * 0.70, 0.72),
+    ]
     brush.fill(smooth(outline), colour, "hair", bulk=0.5)
     if width > 0.9:
         for share in (0.25, 0.5, 0.75):

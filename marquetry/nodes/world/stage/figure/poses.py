@@ -6,7 +6,7 @@ A swing is a pair of degrees from hanging straight down: forwards, and outwards 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 Swing = tuple[float, float]
 Limb = tuple[Swing, Swing]  # upper bone, lower bone
@@ -33,9 +33,22 @@ class Pose:
     sits: bool = False
 
 
-def pose_at(name: str, phase: float) -> Pose:
-    """The pose of a name; `phase` from 0 to 1 goes once through its movement."""
-    return _POSES[name](math.tau * phase)
+def pose_at(name: str, phase: float, aside: bool = False) -> Pose:
+    """The pose of a name; `phase` from 0 to 1 goes once through its movement.
+
+    Arms that show something move in the plane of the picture: `aside` is for people who are seen from the side.
+    """
+    pose = _POSES[name](math.tau * phase)
+    if not aside:
+        return pose
+    left = _ahead(pose.left_arm) if name in ("pointing", "cheering", "jumping") else pose.left_arm
+    right = _ahead(pose.right_arm) if name in ("waving", "cheering", "jumping") else pose.right_arm
+    return replace(pose, left_arm=left, right_arm=right)
+
+
+def _ahead(limb: Limb) -> Limb:
+    """An arm that was lifted outwards, lifted forwards."""
+    return (limb[0][1], 9.0), (limb[1][1], 3.0)
 
 
 def standing(turn: float) -> Pose:
@@ -77,12 +90,12 @@ def running(turn: float) -> Pose:
 
 def waving(turn: float) -> Pose:
     sway = 20.0 * math.sin(turn)
-    return Pose(ARM_LEFT, ((0.0, 118.0), (0.0, 168.0 + sway)), head_roll=5.0, roll=-3.0)
+    return Pose(ARM_LEFT, ((0.0, 104.0), (0.0, 152.0 + sway)), head_roll=5.0, roll=-3.0)
 
 
 def jumping(turn: float) -> Pose:
     high = 0.16 * abs(math.sin(turn))
-    arms: Limb = ((10.0, 128.0), (10.0, 150.0))
+    arms: Limb = ((10.0, 116.0), (10.0, 142.0))
     return Pose(arms, arms, ((26.0, 12.0), (-58.0, 8.0)), ((-6.0, 12.0), (-72.0, 8.0)), lift=high + 0.01, toes=-12.0)
 
 
@@ -92,7 +105,7 @@ def pointing(turn: float) -> Pose:
 
 
 def cheering(turn: float) -> Pose:
-    arms: Limb = ((4.0, 140.0 + 6.0 * math.sin(turn)), (4.0, 166.0))
+    arms: Limb = ((4.0, 122.0 + 5.0 * math.sin(turn)), (4.0, 154.0))
     return Pose(arms, arms, ((0.0, 9.0), (0.0, 5.0)), ((0.0, 9.0), (0.0, 5.0)))
 
 

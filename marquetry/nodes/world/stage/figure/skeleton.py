@@ -44,7 +44,7 @@ class Build:
     depth_half: float
 
 
-CHILD = Build(1.22, 0.186, 0.575, 0.088, 0.30, 0.052, 0.115, 0.105, 0.135, 0.13, 0.062, 0.078, 0.100, 0.094, 0.084)
+CHILD = Build(1.22, 0.186, 0.575, 0.088, 0.30, 0.052, 0.125, 0.125, 0.135, 0.13, 0.062, 0.078, 0.100, 0.094, 0.084)
 WOMAN = Build(1.60, 0.142, 0.665, 0.092, 0.40, 0.052, 0.135, 0.130, 0.185, 0.175, 0.046, 0.062, 0.092, 0.074, 0.066)
 MAN = Build(1.72, 0.138, 0.675, 0.112, 0.40, 0.056, 0.140, 0.135, 0.185, 0.175, 0.052, 0.068, 0.112, 0.096, 0.074)
 BUILDS = {"girl": CHILD, "boy": CHILD, "woman": WOMAN, "man": MAN}
@@ -83,7 +83,7 @@ def skeleton_of(actor: Actor) -> Skeleton:
 @lru_cache(maxsize=256)
 def _skeleton(kind: str, pose_name: str, phase: float, degrees: float) -> Skeleton:
     build = BUILDS[kind]
-    pose = pose_at(pose_name, phase)
+    pose = pose_at(pose_name, phase, abs(math.sin(math.radians(degrees))) > 0.8)
     joints = _body(build, pose)
     seat = 0.0
     if pose.sits:

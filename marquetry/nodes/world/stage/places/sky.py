@@ -59,11 +59,11 @@ def _draw_sun(theatre: Theatre, place: complex) -> None:
         theatre.flat(ellipse(place, 15.0, count=36), (255, 246, 214), "moon", FAR, glows=True)
         for at, radius in ((place + complex(-4, -3), 3.2), (place + complex(5, 4), 2.4), (place + complex(2, -7), 1.6)):
             theatre.flat(ellipse(at, radius, count=16), (240, 226, 188), "moon", FAR, glows=True)
-        theatre.glow(place, 44.0, (200, 214, 255), 0.35)
+        theatre.glow(place, 44.0, (200, 214, 255), 0.35, False)
         return
     radius, colour = (15.0, (255, 240, 178)) if time == "day" else (20.0, (255, 226, 150))
     theatre.flat(ellipse(place, radius, count=40), colour, "sun", FAR, glows=True)
-    theatre.glow(place, 58.0, (255, 236, 180) if time == "day" else (255, 196, 120), 0.5)
+    theatre.glow(place, 58.0, (255, 236, 180) if time == "day" else (255, 196, 120), 0.5, False)
 
 
 def _draw_cloud(theatre: Theatre, at: complex, size: float, chance: random.Random) -> None:

@@ -186,8 +186,9 @@ def draw_rose(brush: Brush, colour: Rgb, seed: int = 0) -> None:
     brush.fill(ellipse(0.01 + 0.815j, 0.04, 0.03), lighter(colour, 0.05), "flower", over="flower", bulk=0.14)
 
 
-def draw_log(brush: Brush) -> None:
-    """A log to sit on, 0.28 m high."""
+def draw_log(brush: Brush, height: float) -> None:
+    """A log to sit on."""
+    brush = brush.at(0, height / 0.28)
     brush.fill(ribbon([-0.42 + 0.14j, 0.42 + 0.14j], [0.28, 0.28]), TRUNK, "seat", bulk=0.12)
     brush.fill(ellipse(0.42 + 0.14j, 0.09, 0.14), mix(WOOD, (240, 214, 170), 0.6), "seat", over="seat end", bulk=0.1)
     brush.fill(ellipse(0.42 + 0.14j, 0.05, 0.08), mix(WOOD, (240, 214, 170), 0.35), "seat", over="seat end", bulk=0.1)
