@@ -10,6 +10,7 @@ from pydantic import BaseModel, Field
 
 from marquetry.server.api import PREFIXES
 from marquetry.server.api.jobs import find
+from marquetry.server.api.queue import state_of
 from marquetry.server.api.stream import Line, Stream
 from marquetry.server.caller import OWNER_HEADER, owner_filter
 from marquetry.server.http.answer import encode
@@ -22,12 +23,17 @@ from marquetry.server.keys import JOBS, SOCKETS
 routes = RouteTable("Events", PREFIXES)
 KEEP_ALIVE_S = 15.0
 SEND_TIMEOUT_S = 60.0
+QUEUE_PERIOD_S = 1.0  # the queue is told at most so often to one reader
+NO_JOB = " "  # an id that no job has: who listens to it hears what concerns everybody
 
 
 class EventsQuery(BaseModel):
     job_id: str | None = Field(default=None, max_length=128, description="events of this job")
     client_id: str | None = Field(default=None, max_length=128, description="events of the jobs that were submitted under this id")
     since: int | None = Field(default=None, ge=0, le=2**63 - 1, description="number of the last event that was heard")
+    queue: bool = Field(
+        default=False, description="also messages `queue`: how it stands for the caller, as GET /api/v1/queue, when it changes"
+    )
 
 
 @routes.get(
@@ -69,13 +75,15 @@ async def job_events(request: web.Request) -> web.StreamResponse:
 async def socket_events(request: web.Request) -> web.StreamResponse:
     """Messages are JSON texts with `type`, `sequence`, `job_id` and what the type says; previews are their own messages, with the picture in base64."""
     query = read_query(request, EventsQuery)
-    if query.job_id is None and query.client_id is None:
-        raise RequestError("job_id or client_id must say whose events are wanted")
+    if query.job_id is None and query.client_id is None and not query.queue:
+        raise RequestError("job_id or client_id must say whose events are wanted, or queue=true that the queue's are")
     job = None if query.job_id is None else await find(request, query.job_id)
     jobs, sockets = request.app[JOBS], request.app[SOCKETS]
     sockets.admit(request.remote or "")
     socket = web.WebSocketResponse(max_msg_size=64 * 1024, compress=False)
     await socket.prepare(request)
+    if query.job_id is None and query.client_id is None:
+        return await _queue_only(request, socket)
     with jobs.feed.subscribe(
         client_id=query.client_id, job_id=query.job_id, owner=owner_filter(request), since=query.since
     ) as subscription:
@@ -84,13 +92,41 @@ async def socket_events(request: web.Request) -> web.StreamResponse:
         if job is not None and job.state.is_final and query.since is None:
             first.append(stream.ended(job, jobs.feed.seq))
         sender = asyncio.create_task(_send(socket, stream, subscription, first))
+        teller = asyncio.create_task(_tell_queue(request, socket)) if query.queue else None
         try:
             async for received in socket:
                 if received.type is WSMsgType.ERROR:
                     break
         finally:
             sender.cancel()
+            if teller is not None:
+                teller.cancel()
     return socket
+
+
+async def _queue_only(request: web.Request, socket: web.WebSocketResponse) -> web.WebSocketResponse:
+    teller = asyncio.create_task(_tell_queue(request, socket))
+    try:
+        async for received in socket:
+            if received.type is WSMsgType.ERROR:
+                break
+    finally:
+        teller.cancel()
+    return socket
+
+
+async def _tell_queue(request: web.Request, socket: web.WebSocketResponse) -> None:
+    feed = request.app[JOBS].feed
+    try:
+        with feed.subscribe(job_id=NO_JOB) as changes:
+            while not socket.closed and not changes.closed:
+                text = encode({"type": "queue", "sequence": feed.seq, "queue": await state_of(request)}).decode()
+                async with asyncio.timeout(SEND_TIMEOUT_S):
+                    await socket.send_str(text)
+                await changes.batch()
+                await asyncio.sleep(QUEUE_PERIOD_S)
+    except (ConnectionResetError, TimeoutError):
+        await socket.close(code=WSCloseCode.TRY_AGAIN_LATER, message=b"too slow")
 
 
 async def _send(socket: web.WebSocketResponse, stream: Stream, subscription: Subscription, first: list[Line]) -> None:

@@ -135,7 +135,9 @@ async def list_jobs(request: web.Request) -> web.Response:
 
 @routes.get("/jobs/{job_id}", "A job", headers=OWNER_HEADER, also=("/api/v1/job/{job_id}",), answers={200: Answer("the job", JobDetail)})
 async def one_job(request: web.Request) -> web.Response:
-    return json_answer(detail(await find(request)))
+    job = await find(request)
+    waiting = await request.app[JOBS].outlook.of_job(job.id) if job.state is JobState.QUEUED else None
+    return json_answer(detail(job, waiting))
 
 
 @routes.get("/jobs/{job_id}/results", "What a job made", headers=OWNER_HEADER, answers={200: Answer("its results", Results)})

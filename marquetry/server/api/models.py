@@ -114,9 +114,22 @@ class JobSummary(BaseModel):
     links: Links
 
 
-class JobDetail(JobSummary):
-    """A job with the state of each of its nodes."""
+class QueuePlace(BaseModel):
+    """Where a waiting job stands. Estimates are made of what nodes of its kinds took lately; nothing while those were not measured."""
 
+    job_id: str
+    position: int = Field(description="place in the priority order; 1 is next")
+    estimated_wait_s: float | None = None
+    expected_s: float | None = Field(default=None, description="how long it will run, if nothing of it is known already")
+    priority: int
+    created_ms: int
+    price: dict[str, Any] | None = Field(default=None, description="what it may cost, where there is a market")
+
+
+class JobDetail(JobSummary):
+    """A job with the state of each of its nodes; while it waits, with its place in the queue."""
+
+    queue: QueuePlace | None = None
     nodes: dict[str, NodeStatus]
     targets: list[str]
 

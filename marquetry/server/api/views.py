@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 from urllib.parse import quote
 
-from marquetry.server.api.models import JobDetail, JobProblem, JobSummary, Links, NodeStatus
+from marquetry.server.api.models import JobDetail, JobProblem, JobSummary, Links, NodeStatus, QueuePlace
 from marquetry.server.api.results import first_file
 from marquetry.server.jobs.job import Job
+from marquetry.server.jobs.outlook import Waiting
 
 PRIVATE_DETAILS = frozenset({"traceback"})
 
@@ -23,8 +24,22 @@ def summary(job: Job) -> JobSummary:
     return JobSummary(**_common(job))
 
 
-def detail(job: Job) -> JobDetail:
-    """A job with its nodes."""
+def queue_place(waiting: Waiting, price: dict[str, Any] | None = None) -> QueuePlace:
+    """A waiting job's place."""
+    place, wait_ms = waiting.place, waiting.estimated_wait_ms
+    return QueuePlace(
+        job_id=place.job_id,
+        position=place.position,
+        estimated_wait_s=None if wait_ms is None else wait_ms / 1000,
+        expected_s=None if place.expected_ms is None else place.expected_ms / 1000,
+        priority=place.priority,
+        created_ms=place.created_ms,
+        price=price,
+    )
+
+
+def detail(job: Job, waiting: Waiting | None = None) -> JobDetail:
+    """A job with its nodes, and its place while it waits."""
     nodes = {
         id: NodeStatus(
             state=node.state,
@@ -41,7 +56,8 @@ def detail(job: Job) -> JobDetail:
         )
         for id, node in job.nodes.items()
     }
-    return JobDetail(**_common(job), nodes=nodes, targets=list(job.outputs_to_execute))
+    place = None if waiting is None else queue_place(waiting)
+    return JobDetail(**_common(job), nodes=nodes, targets=list(job.outputs_to_execute), queue=place)
 
 
 def _common(job: Job) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
@@ -9,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 if TYPE_CHECKING:
     from marquetry.server.jobs.watchdog import StuckLimits
 
+HOURS = re.compile(r"([01]\d|2[0-3]):[0-5]\d-([01]\d|2[0-3]):[0-5]\d")
 SLOW_KINDS = ("CheckpointLoaderSimple", "UNETLoader", "CLIPLoader", "DualCLIPLoader", "VAELoader", "LoraLoader", "VAEDecode", "VAEEncode")
 
 
@@ -23,6 +25,10 @@ class AutomationSettings(BaseModel):
         "each with a port or without",
     )
 
+    off_peak: tuple[str, ...] = Field(
+        default=(), description="hours of little load, as 22:00-06:00, in which schedules that ask for them run"
+    )
+    off_peak_timezone: str = Field(default="UTC", description="time zone of those hours")
     stuck_s: float = Field(
         default=120.0,
         gt=0,
@@ -44,6 +50,25 @@ class AutomationSettings(BaseModel):
         from marquetry.server.jobs.watchdog import StuckLimits
 
         return StuckLimits(self.stuck_s, self.stuck_alone_s, self.stuck_silence_s, self.longest_node_s)
+
+    @field_validator("off_peak")
+    @classmethod
+    def _are_hours(cls, entries: tuple[str, ...]) -> tuple[str, ...]:
+        for entry in entries:
+            if not HOURS.fullmatch(entry):
+                raise ValueError(f"'{entry}' are no hours; write them as 22:00-06:00")
+        return entries
+
+    @field_validator("off_peak_timezone")
+    @classmethod
+    def _is_a_zone(cls, name: str) -> str:
+        from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+        try:
+            ZoneInfo(name)
+        except (ZoneInfoNotFoundError, ValueError) as error:
+            raise ValueError(f"'{name}' is not a time zone") from error
+        return name
 
     @field_validator("private_hosts")
     @classmethod

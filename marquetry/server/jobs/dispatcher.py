@@ -57,6 +57,7 @@ class Dispatcher:
         self.graphs = GraphMemory()
         self.waiting = 0
         self.grace_s = GRACE_S
+        self.hearers: list[Callable[[str, str], None]] = []  # told the id and the owner of every job whose end is durable
         self.on_end: Callable[[Live], None] = lambda live: None  # hears of every job that ran to its end here
         self.changes = 0  # grows with every change of the queue that this process makes
         self._idle.set()
@@ -206,6 +207,8 @@ class Dispatcher:
         if end is None:
             return
         self._feed.publish_all((*before, end), owner=owner, client_id=client_id)
+        for hear in self.hearers:
+            hear(end.job_id, owner)
         for waiter in self._ends.pop(end.job_id, ()):
             if not waiter.done():
                 waiter.set_result(None)

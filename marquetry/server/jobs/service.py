@@ -121,6 +121,19 @@ class JobService:
         await asyncio.shield(self._dispatcher.insert_together(together, [submission.graph for submission in submissions]))
         return [_queued(new, submission) for new, submission in zip(news, submissions, strict=True)]
 
+    @property
+    def accounting(self) -> Accounting:
+        """Who keeps accounts of jobs; to be set before the start."""
+        return self._dispatcher.accounting
+
+    @accounting.setter
+    def accounting(self, accounting: Accounting) -> None:
+        self._dispatcher.accounting = accounting
+
+    def hear_ends(self, hear: Callable[[str, str], None]) -> None:
+        """Call `hear` with the id and the owner of every job whose end this process makes durable. It must be quick."""
+        self._dispatcher.hearers.append(hear)
+
     async def restand(self, owner: str) -> None:
         """The owner has another plan: let the jobs that wait stand as it says."""
         await self.database.write(restand_jobs, (owner, await self.standing.of(owner)))
