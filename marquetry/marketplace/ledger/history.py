@@ -9,7 +9,7 @@ from sqlalchemy import and_, func, or_, select, tuple_, union_all
 
 from marquetry.marketplace.ledger.accounts import PLATFORM, Kind, shard_of
 from marquetry.marketplace.ledger.tables import accounts, journal, lines, payouts
-from marquetry.marketplace.ledger.values import Balance, Earnings, Entry
+from marquetry.marketplace.ledger.values import Balance, Charge, Earnings, Entry
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -31,6 +31,31 @@ def earnings(connection: Connection, creator: str) -> Earnings:
     found: dict[str, int] = {kind: int(total) for kind, total in connection.execute(statement)}
     settled = select(func.coalesce(func.sum(payouts.c.amount), 0)).where(payouts.c.creator == creator, payouts.c.state == "settled")
     return Earnings(found.get(Kind.ACCRUED, 0), found.get(Kind.PAYABLE, 0), int(connection.execute(settled).scalar_one()))
+
+
+def charges(connection: Connection, run_id: str) -> list[Charge]:
+    """The captures of a run in the order in which they were made, and what was refunded of them."""
+    moved = lines.join(accounts, accounts.c.id == lines.c.account_id)
+    held = select(journal, func.coalesce(func.sum(-lines.c.amount), 0).label("amount")).outerjoin(
+        moved, and_(lines.c.entry_id == journal.c.id, accounts.c.kind == Kind.HELD)
+    )
+    rows = connection.execute(
+        held.where(journal.c.run_id == run_id, journal.c.kind == USAGE).group_by(journal.c.id).order_by(journal.c.id)
+    ).all()
+    back = (
+        select(journal.c.reverses, func.sum(lines.c.amount))
+        .join(lines, lines.c.entry_id == journal.c.id)
+        .join(accounts, accounts.c.id == lines.c.account_id)
+        .where(journal.c.run_id == run_id, journal.c.kind == "refund", accounts.c.kind.in_((Kind.PAID, Kind.GRANTED)))
+        .group_by(journal.c.reverses)
+    )
+    refunded = {of: int(total) for of, total in connection.execute(back)}
+    return [
+        Charge(
+            row.id, run_id, row.node_id, row.reference, row.operation, row.description, row.created_ms, int(row.amount), refunded.get(row.id, 0)
+        )
+        for row in rows
+    ]  # fmt: skip
 
 
 def platform_totals(connection: Connection) -> dict[str, int]:

@@ -15,7 +15,7 @@ from marquetry.marketplace.ledger.credits import change_grants, draw, open_grant
 from marquetry.marketplace.ledger.errors import HoldClosed, InsufficientCredits, KeyReused, TooManyHolds, UnknownHold
 from marquetry.marketplace.ledger.rows import among, insert_rows
 from marquetry.marketplace.ledger.tables import OWNER_CHARACTERS, RUN_CHARACTERS, holds
-from marquetry.marketplace.ledger.values import Hold
+from marquetry.marketplace.ledger.values import Hold, Purpose
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -32,7 +32,14 @@ _close = (
 
 
 def place_hold(
-    connection: Connection, *, owner: str, run_id: str, amount_microcredits: int, now_ms: int, ttl_ms: int = HOLD_TTL_MS
+    connection: Connection,
+    *,
+    owner: str,
+    run_id: str,
+    amount_microcredits: int,
+    now_ms: int,
+    ttl_ms: int = HOLD_TTL_MS,
+    purpose: Purpose = "run",
 ) -> Hold:
     """Set credits aside for a run. The same again gives the hold as it is now, whatever became of it.
 
@@ -43,7 +50,7 @@ def place_hold(
     checked_name(run_id, "a run's id", RUN_CHARACTERS)
     shard = shard_of(owner)
     book = Book(connection, [shard], now_ms)
-    posted, request_hash = digest("hold", run_id), digest(owner, amount)
+    posted, request_hash = digest("hold", run_id), digest(owner, amount, purpose)
     found = find_hold(connection, run_id)
     if found is not None:
         if book.replay(posted, request_hash, run_id) is None:
@@ -57,6 +64,7 @@ def place_hold(
         "run_id": run_id,
         "owner": owner,
         "shard": shard,
+        "purpose": purpose,
         "state": "open",
         "amount": amount,
         "captured": 0,
@@ -66,7 +74,7 @@ def place_hold(
         "expires_ms": now_ms + ttl_ms,
     }
     insert_rows(connection, holds, [row])
-    return Hold(run_id, owner, "open", amount, 0, 0, now_ms, now_ms + ttl_ms)
+    return Hold(run_id, owner, "open", amount, 0, 0, now_ms, now_ms + ttl_ms, purpose)
 
 
 def reopen_hold(connection: Connection, *, run_id: str, amount_microcredits: int, now_ms: int, ttl_ms: int = HOLD_TTL_MS) -> Hold:
@@ -87,7 +95,7 @@ def reopen_hold(connection: Connection, *, run_id: str, amount_microcredits: int
     sources = _set_aside(connection, book, shard, row.owner, run_id, amount, posted, posted)
     values = {"state": "open", "amount": row.amount + amount, "sources": written(sources), "expires_ms": now_ms + ttl_ms}
     connection.execute(update(holds).where(holds.c.run_id == run_id).values(**values))
-    return Hold(run_id, row.owner, "open", row.amount + amount, row.captured, row.released, row.created_ms, now_ms + ttl_ms)
+    return Hold(run_id, row.owner, "open", row.amount + amount, row.captured, row.released, row.created_ms, now_ms + ttl_ms, row.purpose)
 
 
 def renew_holds(connection: Connection, run_ids: Iterable[str], now_ms: int, ttl_ms: int = HOLD_TTL_MS) -> None:
@@ -138,7 +146,7 @@ def locked_holds(connection: Connection, run_ids: Sequence[str]) -> list[Any]:
 
 def hold_of(row: Any) -> Hold:
     """A row as a value."""
-    return Hold(row.run_id, row.owner, row.state, row.amount, row.captured, row.released, row.created_ms, row.expires_ms)
+    return Hold(row.run_id, row.owner, row.state, row.amount, row.captured, row.released, row.created_ms, row.expires_ms, row.purpose)
 
 
 def written(sources: Sequence[tuple[int | None, int]]) -> str:

@@ -82,6 +82,7 @@ holds = Table(
     Column("run_id", String(RUN_CHARACTERS), primary_key=True),
     Column("owner", String(OWNER_CHARACTERS), nullable=False),
     Column("shard", Integer, nullable=False),
+    Column("purpose", String(16), nullable=False),  # run: of a job; reservation: of a person, who may capture and release it themselves
     Column("state", String(16), nullable=False),  # open, released or expired
     Column("amount", BigInteger, nullable=False),
     Column("captured", BigInteger, nullable=False),

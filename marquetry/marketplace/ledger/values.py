@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 Purse: TypeAlias = Literal["paid", "granted"]
+Purpose: TypeAlias = Literal["run", "reservation"]
 HoldState: TypeAlias = Literal["open", "released", "expired"]
 PayoutState: TypeAlias = Literal["begun", "settled", "cancelled"]
 
@@ -58,22 +59,12 @@ class Hold:
     released_microcredits: int
     created_ms: int
     expires_ms: int
+    purpose: Purpose = "run"
 
     @property
     def remaining_microcredits(self) -> int:
         """What can still be captured."""
         return self.amount_microcredits - self.captured_microcredits - self.released_microcredits
-
-
-@dataclass(frozen=True, slots=True)
-class HoldRequest:
-    """See `place_hold`."""
-
-    owner: str
-    run_id: str
-    amount_microcredits: int
-    now_ms: int
-    ttl_ms: int = 300_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +114,21 @@ class Entry:
     description: str
     listings: tuple[str, ...]
     reverses: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Charge:
+    """A capture of a run, and what of it was refunded since."""
+
+    id: int
+    run_id: str
+    node_id: str
+    kind: str
+    operation: str
+    description: str
+    created_ms: int
+    amount_microcredits: int
+    refunded_microcredits: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -90,6 +90,7 @@ def _holds_grants_payouts() -> None:
         sa.Column("run_id", sa.String(128), nullable=False),
         sa.Column("owner", sa.String(128), nullable=False),
         sa.Column("shard", sa.Integer(), nullable=False),
+        sa.Column("purpose", sa.String(16), nullable=False),
         sa.Column("state", sa.String(16), nullable=False),
         sa.Column("amount", sa.BigInteger(), nullable=False),
         sa.Column("captured", sa.BigInteger(), nullable=False),
