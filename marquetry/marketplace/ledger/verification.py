@@ -72,7 +72,7 @@ def _accounts(connection: Connection) -> Iterator[str]:
 
 
 def _chains(connection: Connection) -> Iterator[str]:
-    ends = {shard: (0, START) for shard in range(SHARDS)}
+    ends = dict.fromkeys(range(SHARDS), (0, START))
     for row, entry_lines in _walk(connection):
         shard = row.id % SHARDS
         place, before = ends[shard]
