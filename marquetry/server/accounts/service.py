@@ -14,6 +14,7 @@ from marquetry.marketplace.accounts.sessions import Place, SessionLimits
 from marquetry.marketplace.accounts.signing import KeyFile, Keys
 from marquetry.server.accounts.background import Background
 from marquetry.server.accounts.post import Post, mailer_of, public_url_of
+from marquetry.server.accounts.sites import Sites
 from marquetry.server.accounts.standings import Standings
 from marquetry.server.accounts.threads import SlowWork
 from marquetry.server.database.database import Database, one_by_one
@@ -47,6 +48,7 @@ class Accounts:
         self.public_url = public_url_of(settings)
         self.post = Post(mailer_of(settings), self.background, self.settings.site_name, self.public_url)
         self.standings = Standings(self)
+        self.sites = Sites(self.settings)
         self.buckets: Buckets = _buckets(settings)
         self.before_closing: list[Callable[[], Awaitable[None]]] = []
         self._keys = _keys_of(settings)
