@@ -13,7 +13,7 @@ from marquetry.server.api import PREFIXES
 from marquetry.server.api.models import JobDetail, JobList, JobSummary, ProblemModel, Results, State, Submit, ValidationResult
 from marquetry.server.api.results import results
 from marquetry.server.api.views import detail, links, summary
-from marquetry.server.caller import OWNER_HEADER, files_owner, job_owner, owner_filter
+from marquetry.server.caller import OWNER_HEADER, caller_of, files_owner, job_owner, owner_filter
 from marquetry.server.comfy.entries import SECRETS
 from marquetry.server.http.access import Access
 from marquetry.server.http.answer import json_answer
@@ -23,6 +23,7 @@ from marquetry.server.http.routes import Answer, RouteTable
 from marquetry.server.jobs.errors import JobTimeout
 from marquetry.server.jobs.job import Job, JobState, Submission
 from marquetry.server.keys import CHECK, FOLDERS, JOBS
+from marquetry.server.openapi import Error
 
 routes = RouteTable("Jobs", PREFIXES)
 RUN = Access(rate="run")
@@ -61,6 +62,8 @@ class Cancelled(BaseModel):
     answers={
         202: Answer("it is in the queue", JobSummary, headers={"Location": "where the job is"}),
         200: Answer("it is done", JobDetail, headers={"Location": "where the job is"}),
+        402: Answer("there are too few credits; the details say how many are needed, and how many there are", Error),
+        403: Answer("the plan does not allow it; the details name plans that do", Error),
     },
 )
 async def submit(request: web.Request) -> web.Response:
@@ -89,6 +92,7 @@ async def submit(request: web.Request) -> web.Response:
             priority=body.priority,
             job_id=body.job_id,
             idempotency_key=key,
+            by_key=caller_of(request).key_id is not None,
         )
     )
     headers = {"Location": links(job.id).self}

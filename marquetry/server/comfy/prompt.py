@@ -9,7 +9,8 @@ from aiohttp import web
 from pydantic import BaseModel, Field
 
 from marquetry.engine.errors import GraphError
-from marquetry.server.caller import OWNER_HEADER, files_owner, job_owner
+from marquetry.marketplace.errors import MarketError
+from marquetry.server.caller import OWNER_HEADER, caller_of, files_owner, job_owner
 from marquetry.server.comfy import PREFIXES
 from marquetry.server.comfy.entries import SECRETS
 from marquetry.server.comfy.problems import PromptRefused, invalid, node_errors, refused
@@ -99,12 +100,13 @@ async def submit_prompt(request: web.Request) -> web.Response:
                 number=body.get("number"),
                 front=bool(body.get("front")),
                 job_id=body.get("prompt_id"),
+                by_key=caller_of(request).key_id is not None,
             )
         )
     except DuplicateJob as error:
         return refused("duplicate_prompt_id", error.message)
-    except JobsError as error:
-        return refused(error.code, error.message, status=status_of(error))
+    except (JobsError, MarketError) as error:
+        return refused(error.code, error.message, extra=error.details, status=status_of(error))
     errors = node_errors(checked.problems, checked.dependent_outputs, graph_json) if checked.problems else {}
     return json_answer({"prompt_id": job.id, "number": job.number, "node_errors": errors})
 

@@ -9,17 +9,20 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Annotated, Any
 
 from marquetry.engine.cache import ResultCache
 from marquetry.engine.context import Context, Services
 from marquetry.engine.declare import node
 from marquetry.engine.execution.executor import Executor
+from marquetry.engine.expansion import GraphBuilder
 from marquetry.engine.folders import Folders
 from marquetry.engine.graph import Graph
 from marquetry.engine.outcome import NodeOutput
+from marquetry.engine.ports import File
 from marquetry.engine.registry import Registry
 from marquetry.engine.schema import NodeType
+from marquetry.engine.usage import number_of, operation
 from marquetry.server.jobs.workers.parts import EngineParts
 
 FACTORY = "tests.server.jobs.trivial:build_engine"
@@ -84,6 +87,30 @@ def speak(text: str = "hello", value: int = 0) -> int:
     print(text, flush=True)
     print(text, file=sys.stderr, flush=True)
     return value
+
+
+@node(id="Draw", title="Draw", category="test", usage=operation("image.standard", lambda inputs: number_of(inputs.get("count"))))
+def draw(value: int = 0, count: int = 1, fail: bool = False) -> int:
+    """Costs as many pictures as it is told."""
+    if fail:
+        raise ValueError("nothing was drawn")
+    return value
+
+
+@node(id="Style", title="Style", category="test", usage=operation("lora.apply"))
+def style(name: Annotated[str, File("loras")], value: int = 0) -> int:
+    """Draws upon a file that somebody may have published."""
+    return value
+
+
+@node(id="Album", title="Album", category="test", usage=operation("image.standard", lambda inputs: number_of(inputs.get("pages"))))
+def album(pages: int = 1, each: int = 1, value: int = 0) -> NodeOutput[int]:
+    """Goes on as one Draw for each page; costs what those do."""
+    graph = GraphBuilder()
+    link: Any = value
+    for page in range(pages):
+        link = graph.node("Draw", f"page{page}", value=link, count=each).out(0)
+    return NodeOutput(value=link, expand=graph.finalize())
 
 
 def registry() -> Registry:

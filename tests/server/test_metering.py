@@ -1,0 +1,191 @@
+"""With the market on: jobs are held for before they run, charged node by node, and never more than they were told."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import Connection, select
+
+from marquetry.marketplace import ledger
+from marquetry.marketplace.metering.tables import listing_uses, node_executions
+from marquetry.marketplace.pricing.royalties import RoyaltyLine
+from marquetry.marketplace.schema import MICROCREDITS
+from marquetry.server import keys
+from marquetry.server.database.database import one_by_one
+from marquetry.server.market.keys import MARKET
+from tests.server import nodes
+from tests.server.peer import Peer, served
+
+PATIENCE_S = 20.0
+IMAGE = 20 * MICROCREDITS
+
+
+@dataclass
+class Book:
+    """Royalties by resource; what a test puts there."""
+
+    owed: dict[str, RoyaltyLine]
+
+    def lines(self, resources: Any, owner: str, now_ms: int) -> tuple[RoyaltyLine, ...]:
+        return tuple(self.owed[resource] for resource in resources if resource in self.owed)
+
+
+class Shop:
+    """A server with the market on, and one person who has credits."""
+
+    def __init__(self, peer: Peer, owner: str) -> None:
+        self.peer = peer
+        self.owner = owner
+        self.headers = {"comfy-user": owner}
+        self.number = 0
+
+    async def give(self, credits: int) -> None:
+        self.number += 1
+        key = f"gift {self.owner} {self.number}"
+
+        def give(connection: Connection, argument: int) -> None:
+            ledger.credit(
+                connection, owner=self.owner, amount_microcredits=argument * MICROCREDITS, purse="paid", kind="purchase", key=key, now_ms=1
+            )
+
+        await self.peer.application[keys.DATABASE].write(one_by_one(give), credits)
+
+    async def balance(self) -> tuple[int, int]:
+        """Credits that can be spent, and that are held."""
+        found = await self.peer.application[keys.DATABASE].read(ledger.balance, self.owner)
+        return found.spendable // MICROCREDITS, found.held // MICROCREDITS
+
+    async def submit(self, graph: dict[str, Any], status: int = 202, **more: Any) -> Any:
+        answer = await self.peer.json("POST", "/api/v1/jobs", status, json={"graph": graph, **more}, headers=self.headers)
+        return answer["id"] if status == 202 else answer
+
+    async def run(self, graph: dict[str, Any], **more: Any) -> str:
+        job_id: str = await self.submit(graph, **more)
+        await self.peer.jobs.wait(job_id, PATIENCE_S)
+        return job_id
+
+    async def charges(self, job_id: str) -> dict[str, int]:
+        """Credits by node."""
+        columns = node_executions.c
+        statement = select(columns.node_id, columns.amount_microcredits).where(columns.run_id == job_id)
+        rows = await self.peer.application[keys.DATABASE].read(lambda connection: connection.execute(statement).all())
+        return {row.node_id: row.amount_microcredits // MICROCREDITS for row in rows}
+
+    def list(self, **lines: RoyaltyLine) -> None:
+        """Let resources owe royalties."""
+        book = Book(dict(lines))
+        self.peer.application[MARKET].royalties = lambda connection: book
+
+
+@asynccontextmanager
+async def shop(data: Path, **market: Any) -> AsyncIterator[Shop]:
+    settings = {"enabled": True, "trial": False, **market}
+    async with served(data, multi_user=True, market=settings) as peer:
+        made = await peer.json("POST", "/api/users", json={"username": "buyer"})
+        yield Shop(peer, made)
+
+
+@pytest.fixture
+async def opened(tmp_path: Path) -> AsyncIterator[Shop]:
+    async with shop(tmp_path / "data") as running:
+        await running.give(1000)
+        yield running
+
+
+def drawing(count: int = 1, value: int = 0, **more: Any) -> dict[str, Any]:
+    return nodes.linked("Draw", count=count, value=value, **more)
+
+
+async def test_a_finished_node_is_charged_and_the_rest_of_the_hold_goes_back(opened: Shop) -> None:
+    job_id = await opened.run(drawing(count=3))
+    assert await opened.charges(job_id) == {"1": 60}
+    assert await opened.balance() == (940, 0)
+
+
+async def test_too_few_credits_refuse_before_anything_runs_and_say_how_many(opened: Shop) -> None:
+    answer = await opened.submit(drawing(count=51), 402)
+    assert answer["error"]["code"] == "insufficient_credits"
+    assert answer["error"]["details"] == {"balance": 1000 * MICROCREDITS, "required": 1020 * MICROCREDITS}
+    assert await opened.balance() == (1000, 0)
+    assert (await opened.peer.jobs.jobs())[1] == 0
+
+
+async def test_what_comes_from_the_cache_is_free(opened: Shop) -> None:
+    await opened.run(drawing(count=2, value=7))
+    again = await opened.run(drawing(count=2, value=7))
+    assert sum((await opened.charges(again)).values()) == 0
+    assert await opened.balance() == (960, 0)
+
+
+async def test_what_fails_is_free_and_what_finished_before_it_is_not(opened: Shop) -> None:
+    graph = drawing(count=2) | {"3": nodes.whole("Draw", count=5, fail=True)}
+    graph["3"]["inputs"]["value"] = ["1", 0]
+    graph["2"]["inputs"]["value"] = ["3", 0]
+    job_id = await opened.run(graph)
+    assert await opened.charges(job_id) == {"1": 40}
+    assert await opened.balance() == (960, 0)
+
+
+async def test_a_job_that_is_cancelled_before_it_began_costs_nothing(opened: Shop) -> None:
+    nodes.GATES.clear()
+    gates = [await opened.submit(nodes.linked("Gate", name="wait")) for _ in range(4)]
+    job_id = await opened.submit(drawing(count=5))
+    assert await opened.balance() == (900, 100)
+    await opened.peer.jobs.cancel(job_id)
+    assert await opened.balance() == (1000, 0)
+    nodes.GATES["wait"].set()
+    for gate in gates:
+        await opened.peer.jobs.wait(gate, PATIENCE_S)
+
+
+async def test_nodes_that_a_node_goes_on_as_are_charged_one_by_one(opened: Shop) -> None:
+    job_id = await opened.run(nodes.linked("Album", pages=3, each=1))
+    charges = await opened.charges(job_id)
+    assert sorted(amount for amount in charges.values() if amount) == [20, 20, 20]
+    assert await opened.balance() == (940, 0)
+
+
+async def test_a_node_that_grows_beyond_its_line_of_the_quote_costs_no_more_than_that(opened: Shop) -> None:
+    job_id = await opened.run(nodes.linked("Album", pages=2, each=5))
+    assert sum((await opened.charges(job_id)).values()) == 40
+    assert await opened.balance() == (960, 0)
+
+
+def style(opened: Shop, name: str) -> str:
+    """A LoRA file; its resource."""
+    folder = opened.peer.folders.models / "loras"
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / name).write_bytes(name.encode())
+    import hashlib
+
+    return hashlib.sha256(name.encode()).hexdigest()
+
+
+async def test_royalties_are_divided_and_due_for_every_use_also_of_what_was_made_before(opened: Shop) -> None:
+    resource = style(opened, "ink.safetensors")
+    line = RoyaltyLine("ann/ink", "ann", "lora", "per_use", 20 * MICROCREDITS, resource)
+    opened.list(**{resource: line})
+    graph = nodes.linked("Style", name="ink.safetensors", value=0)
+    for _ in range(2):
+        job_id = await opened.run(graph)
+        assert await opened.charges(job_id) == {"1": 20}
+    assert await opened.balance() == (960, 0)
+    database = opened.peer.application[keys.DATABASE]
+    earned = await database.read(ledger.earnings, "ann")
+    assert earned.accrued == 30 * MICROCREDITS
+    uses = await database.read(lambda connection: connection.execute(select(listing_uses.c.split, listing_uses.c.earned_microcredits)).all())
+    assert [tuple(row) for row in uses] == [("*:7500:royalty", 15 * MICROCREDITS)] * 2
+
+
+async def test_single_user_mode_stays_free(tmp_path: Path) -> None:
+    async with served(tmp_path / "data") as peer:
+        job_id = await peer.submit(drawing(count=1000))
+        await peer.done(job_id)
+        assert MARKET not in peer.application
+        rows = await peer.application[keys.DATABASE].read(lambda connection: connection.execute(select(node_executions)).all())
+        assert rows == []
