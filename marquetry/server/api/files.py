@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
-from urllib.parse import quote
 
 from aiohttp import web
 from pydantic import BaseModel, Field
 
 from marquetry.server.api import PREFIXES
-from marquetry.server.caller import folders_of_caller
+from marquetry.server.api.file_models import FileInfo, Purpose, info
+from marquetry.server.caller import OWNER_HEADER, folders_of_caller, job_owner
 from marquetry.server.comfy.view import locate
 from marquetry.server.http.access import Access
 from marquetry.server.http.answer import json_answer
-from marquetry.server.http.files import file_answer, safe_media_type
+from marquetry.server.http.errors import RequestError
+from marquetry.server.http.files import file_answer
 from marquetry.server.http.routes import Answer, RouteTable
 from marquetry.server.keys import SETTINGS
-from marquetry.server.uploads import receive, store
+from marquetry.server.storage.content_type import PURPOSES
+from marquetry.server.storage.intake import Wanted, take_over
+from marquetry.server.storage.receiving import received
+from marquetry.server.storage.room import STORAGE
 
 routes = RouteTable("Files", PREFIXES)
 UPLOAD = Access(rate="upload")
@@ -25,18 +28,9 @@ UPLOAD = Access(rate="upload")
 
 class FileForm(BaseModel):
     file: bytes = Field(description="the file", json_schema_extra={"format": "binary"})
+    purpose: Purpose = Field(default="input", description="what it is for; by that its type is checked")
     subfolder: str = Field(default="", description="folder below input")
     overwrite: str = Field(default="false", description="true: replace a file of that name")
-
-
-class StoredFile(BaseModel):
-    """`name` with its subfolder is what nodes such as LoadImage take."""
-
-    name: str
-    url: str
-    media_type: str
-    size_bytes: int
-    sha256: str
 
 
 @routes.post(
@@ -44,29 +38,29 @@ class StoredFile(BaseModel):
     "Upload a file",
     body=FileForm,
     body_type="multipart/form-data",
+    headers=OWNER_HEADER,
     access=UPLOAD,
-    answers={201: Answer("it is stored", StoredFile, headers={"Location": "where the file is"})},
+    also=("/api/v1/files/upload", "/api/files/upload"),
+    answers={201: Answer("it is stored", FileInfo, headers={"Location": "where the file is"})},
 )
 async def upload(request: web.Request) -> web.Response:
-    """Pictures are known by their content and lose what tells of a person, such as EXIF places."""
-    received = await receive(request, request.app[SETTINGS].limits.upload_bytes, field="file")
-    received.fields["type"] = "input"
-    folders = folders_of_caller(request)
+    """Files are known by their content, and lose what tells of a person, such as EXIF places. What graphs read stands in `input`."""
+    return await keep_upload(request, FileForm.model_fields["purpose"].default)
 
-    def stored() -> StoredFile:
-        place = store(received, folders, request.app[SETTINGS].limits.image_pixels)
-        name = f"{place['subfolder']}/{place['name']}" if place["subfolder"] else place["name"]
-        data = folders.inside(folders.input, name).read_bytes()
-        return StoredFile(
-            name=name,
-            url=f"/api/v1/files/input/{quote(name)}",
-            media_type=safe_media_type(name),
-            size_bytes=len(data),
-            sha256=hashlib.sha256(data).hexdigest(),
-        )
 
-    answer = await asyncio.to_thread(stored)
-    return json_answer(answer, 201, {"Location": answer.url})
+async def keep_upload(request: web.Request, purpose: str, allowed: tuple[str, ...] = tuple(PURPOSES)) -> web.Response:
+    """Take the file of a form. Raises what `received` and `take_over` do."""
+    storage, limits = request.app[STORAGE].storage, request.app[SETTINGS].limits
+    owner = job_owner(request)
+    await storage.require_room(owner, 1)
+    async with received(request, storage.scratch(), limits.upload_bytes) as form:
+        chosen = form.fields.get("purpose") or purpose
+        if chosen not in allowed:
+            raise RequestError(f"purpose is one of {', '.join(allowed)}; not '{chosen[:40]}'")
+        overwrite = form.fields.get("overwrite", "").lower() in ("true", "1")
+        wanted = Wanted(owner, form.filename, chosen, form.fields.get("subfolder", ""), overwrite)
+        file = await take_over(storage, form.path, wanted, limits.image_pixels)
+    return json_answer(info(file), 201, {"Location": f"/api/v1/files/{file.id}"})
 
 
 @routes.get(

@@ -16,7 +16,8 @@ from marquetry.server.http.answer import json_answer
 from marquetry.server.http.routes import Answer, RouteTable
 from marquetry.server.keys import SETTINGS
 from marquetry.server.pictures import masked
-from marquetry.server.uploads import original_reference, receive, store
+from marquetry.server.stored_files import count_in, require_room
+from marquetry.server.uploads import Upload, original_reference, receive, store
 
 routes = RouteTable("ComfyUI: files", PREFIXES, access=Access(rate="upload"))
 
@@ -44,7 +45,7 @@ class Uploaded(BaseModel):
 async def upload_image(request: web.Request) -> web.Response:
     """Pictures are known by their content and lose their EXIF; the same bytes under the same name are kept once."""
     upload = await receive(request, request.app[SETTINGS].limits.upload_bytes)
-    return json_answer(await asyncio.to_thread(store, upload, folders_of_caller(request), request.app[SETTINGS].limits.image_pixels))
+    return await _kept(request, upload)
 
 
 @routes.post(
@@ -64,6 +65,11 @@ async def upload_mask(request: web.Request) -> web.Response:
     )
     picture = await asyncio.to_thread(masked, original, upload.data)
     name = upload.name if upload.name.lower().endswith(".png") else f"{upload.name}.png"
-    return json_answer(
-        await asyncio.to_thread(store, replace(upload, name=name, data=picture), folders, request.app[SETTINGS].limits.image_pixels)
-    )
+    return await _kept(request, replace(upload, name=name, data=picture))
+
+
+async def _kept(request: web.Request, upload: Upload) -> web.Response:
+    await require_room(request, len(upload.data))
+    place = await asyncio.to_thread(store, upload, folders_of_caller(request), request.app[SETTINGS].limits.image_pixels)
+    await count_in(request, place)
+    return json_answer(place)

@@ -20,6 +20,7 @@ from marquetry.server.http.errors import Forbidden, NotFound
 from marquetry.server.http.files import REVALIDATE, disposition, file_answer
 from marquetry.server.http.routes import Answer, RouteTable
 from marquetry.server.pictures import channel, preview, preview_format
+from marquetry.server.stored_files import bring_back
 
 routes = RouteTable("ComfyUI: files", PREFIXES)
 
@@ -46,6 +47,7 @@ class ViewQuery(BaseModel):
 async def view(request: web.Request) -> web.StreamResponse:
     """Pages, scripts, styles and SVG come as plain bytes for download. Answers Range and If-None-Match."""
     query = read_query(request, ViewQuery)
+    await bring_back(request, query.filename, query.type, query.subfolder)
     path = await asyncio.to_thread(locate, folders_of_caller(request), query.filename, query.type, query.subfolder)
     if query.preview is not None:
         format, quality = preview_format(query.preview)

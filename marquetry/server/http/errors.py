@@ -102,6 +102,7 @@ STATUS_OF_CODE: Mapping[str, int] = {
     "job_not_finished": 409,
     "too_large": 413,
     "unsupported_content": 415,
+    "range_not_satisfiable": 416,
     "invalid_model_file": 422,
     "remote_failed": 422,
     "queue_full": 429,

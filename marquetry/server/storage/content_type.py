@@ -53,6 +53,7 @@ SOUNDS = frozenset(kind for kind in SUFFIXES if kind.startswith("audio/"))
 PURPOSES: Mapping[str, frozenset[str]] = {
     "input": MEDIA,
     "reference": frozenset(kind for kind in MEDIA if kind.startswith(("image/", "video/", "audio/"))),
+    "image": IMAGES,
     "mask": IMAGES,
     "avatar": IMAGES,
     "voice": SOUNDS,

@@ -6,7 +6,7 @@ import hashlib
 from pathlib import Path
 
 from marquetry.engine.errors import InvalidPicture
-from marquetry.engine.pictures.limits import MAX_PIXELS, MAX_RESOLUTION
+from marquetry.engine.pictures.limits import MAX_BYTES, MAX_PIXELS, MAX_RESOLUTION
 from marquetry.server.http.errors import UnsupportedContent
 from marquetry.server.http.files import BINARY
 from marquetry.server.storage.content_type import HEAD_BYTES, IMAGES, PURPOSES, SAFETENSORS, SUFFIXES, TEXT, ZIP, sniffed
@@ -102,7 +102,9 @@ def _clean_picture(path: Path, max_pixels: int) -> None:
     from marquetry.engine.pictures import strip_metadata
     from marquetry.server.people import write_whole
 
-    sides = _picture_measures(path)
+    sides, size = _picture_measures(path), path.stat().st_size
+    if size > MAX_BYTES:
+        raise InvalidPicture(f"the picture file has {size:,} bytes; at most {MAX_BYTES:,} are read")
     if max(sides.width or 0, sides.height or 0) > MAX_RESOLUTION:
         raise InvalidPicture(f"the picture has {sides.width}x{sides.height} pixels; a side may have at most {MAX_RESOLUTION:,}")
     data = path.read_bytes()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import filecmp
 import os
 import secrets
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,11 +15,12 @@ from marquetry.server.http.errors import RequestError
 from marquetry.server.jobs.live import now_ms
 from marquetry.server.storage.content_type import ALSO, PURPOSES, SUFFIXES
 from marquetry.server.storage.file import StoredFile
-from marquetry.server.storage.inspection import accept
+from marquetry.server.storage.files import file_at
+from marquetry.server.storage.inspection import accept, describe
 from marquetry.server.storage.storage import Incoming, Storage
 from marquetry.server.uploads import sound_name
 
-READ_BY_GRAPHS = frozenset({"input", "mask", "reference", "voice"})
+READ_BY_GRAPHS = frozenset({"input", "image", "mask", "reference", "voice"})
 MAX_COPIES = 10_000
 MAX_SUBFOLDER_CHARACTERS = 500
 
@@ -57,6 +59,10 @@ async def take_over(storage: Storage, source: Path, wanted: Wanted, max_pixels: 
     place: Place | None = None
     if wanted.purpose in READ_BY_GRAPHS:
         place = await storage.run(put_in_place, storage.folders.of(wanted.owner), wanted.subfolder, name, source, wanted.overwrite)
+    if place is not None and not place.made:
+        known = await storage.database.read(file_at, wanted.owner, "input", place.path)
+        if known is not None and (known.sha256, known.purpose) == (facts.sha256, wanted.purpose):
+            return known
     try:
         return await storage.keep(
             Incoming(
@@ -74,6 +80,18 @@ async def take_over(storage: Storage, source: Path, wanted: Wanted, max_pixels: 
         if place is not None and place.made:
             place.file.unlink(missing_ok=True)
         raise
+
+
+async def adopt(storage: Storage, owner: str, folder: str, path: str) -> StoredFile | None:
+    """Keep a file that stands in a folder of the owner already, as ComfyUI's clients put it there. The same file is kept once."""
+    folders = storage.folders.of(owner)
+    file = folders.inside(folders.directory(folder), path)
+    facts = await storage.run(describe, file)
+    known = await storage.database.read(file_at, owner, folder, path)
+    if known is not None and known.sha256 == facts.sha256:
+        return known
+    name = path.rpartition("/")[2]
+    return await storage.keep(Incoming(file, owner, name, "input", facts, now_ms(), share=True, bounded=False, folder=folder, path=path))
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +112,7 @@ def put_in_place(folders: Folders, subfolder: str, name: str, source: Path, over
     try:
         os.link(source, partial)
     except OSError:  # on another disk
-        partial.write_bytes(source.read_bytes())
+        shutil.copyfile(source, partial)
     try:
         for count in range(MAX_COPIES):
             chosen = name if count == 0 else f"{stem} ({count}){suffix}"

@@ -75,6 +75,7 @@ async def restore(storage: Storage, owner: str, folder: str, path: str, now_ms: 
         try:
             if not storage.store.fetch(file.blob, partial):
                 return False
+            os.utime(partial, (file.created_ms / 1000, file.created_ms / 1000))
             os.replace(partial, place)
             return True
         finally:

@@ -166,7 +166,12 @@ class Storage:
         if path is not None:
             return path if path.is_file() else None
         copy = self.place(file)
-        return copy if copy is not None and copy.is_file() and copy.stat().st_size == file.size_bytes else None
+        try:
+            status = None if copy is None else copy.stat()
+        except OSError:
+            return None
+        same = status is not None and status.st_size == file.size_bytes and status.st_mtime * 1000 < file.created_ms + 1
+        return copy if same else None  # younger than the row: somebody saved another file under the name
 
     async def _delete_copy(self, file: StoredFile) -> None:
         path = self.place(file)
