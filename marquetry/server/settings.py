@@ -20,6 +20,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from marquetry.engine.graph import GraphLimits
 from marquetry.server.configuration.accounts import AccountSettings
 from marquetry.server.configuration.automation import AutomationSettings
+from marquetry.server.configuration.listings import ListingSettings
 from marquetry.server.configuration.market import MarketSettings
 from marquetry.server.configuration.payments import PaymentSettings
 from marquetry.server.configuration.storage import StorageSettings
@@ -111,6 +112,7 @@ class Settings(BaseSettings):
     limits: Limits = Limits()
     accounts: AccountSettings = AccountSettings()
     market: MarketSettings = MarketSettings()
+    listings: ListingSettings = ListingSettings()
     payments: PaymentSettings = PaymentSettings()
     automation: AutomationSettings = AutomationSettings()
     storage: StorageSettings = StorageSettings()

@@ -49,26 +49,27 @@ class Cancelled(BaseModel):
     cancelled: bool
 
 
-@routes.post(
-    "/jobs",
-    "Run a graph",
-    body=Submit,
-    access=RUN,
-    headers={
-        "Prefer": "wait=SECONDS: answer when the job is done, or after that time",
-        "Idempotency-Key": "the same key with the same body makes one job, however often it is sent",
-        **OWNER_HEADER,
-    },
-    answers={
-        202: Answer("it is in the queue", JobSummary, headers={"Location": "where the job is"}),
-        200: Answer("it is done", JobDetail, headers={"Location": "where the job is"}),
-        402: Answer("there are too few credits; the details say how many are needed, and how many there are", Error),
-        403: Answer("the plan does not allow it; the details name plans that do", Error),
-    },
-)
+HEADERS_OF_SUBMIT = {
+    "Prefer": "wait=SECONDS: answer when the job is done, or after that time",
+    "Idempotency-Key": "the same key with the same body makes one job, however often it is sent",
+    **OWNER_HEADER,
+}
+SUBMITTED = {
+    202: Answer("it is in the queue", JobSummary, headers={"Location": "where the job is"}),
+    200: Answer("it is done", JobDetail, headers={"Location": "where the job is"}),
+    402: Answer("there are too few credits; the details say how many are needed, and how many there are", Error),
+    403: Answer("the plan does not allow it; the details name plans that do", Error),
+}
+
+
+@routes.post("/jobs", "Run a graph", body=Submit, access=RUN, headers=HEADERS_OF_SUBMIT, answers=SUBMITTED)
 async def submit(request: web.Request) -> web.Response:
     """Every problem of the graph is told at once. A graph of which only some outputs can be made is refused, unless `targets` names those."""
-    body = _submission(await read_object(request))
+    return await take(request, _submission(await read_object(request)))
+
+
+async def take(request: web.Request, body: Submit) -> web.Response:
+    """Check a graph, queue it, and wait for its end where the caller prefers that."""
     jobs = request.app[JOBS]
     key = request.headers.get("Idempotency-Key")
     if key is not None and not 0 < len(key) <= MAX_KEY_CHARACTERS:

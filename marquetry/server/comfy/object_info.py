@@ -7,12 +7,12 @@ from typing import Any
 from aiohttp import hdrs, web
 from aiohttp.helpers import ETag
 
-from marquetry.server.caller import files_owner
+from marquetry.server.caller import files_owner, owner_of
 from marquetry.server.comfy import PREFIXES
 from marquetry.server.http.answer import encode
 from marquetry.server.http.routes import Answer, RouteTable
-from marquetry.server.keys import OBJECT_INFO
 from marquetry.server.object_info import Description
+from marquetry.server.published.catalogue import CATALOGUE
 
 routes = RouteTable("ComfyUI: nodes", PREFIXES)
 
@@ -24,14 +24,13 @@ routes = RouteTable("ComfyUI: nodes", PREFIXES)
 )
 async def object_info(request: web.Request) -> web.Response:
     """Answers If-None-Match, so that an editor that asks again gets it only when something changed."""
-    return described(request, await request.app[OBJECT_INFO].seen_by(files_owner(request)))
+    return described(request, await request.app[CATALOGUE].seen_by(files_owner(request), owner_of(request)))
 
 
 @routes.get("/object_info/{node_class}", "One node type", answers={200: Answer("its description, or {}", dict[str, dict[str, Any]])})
 async def one_object_info(request: web.Request) -> web.Response:
-    description = await request.app[OBJECT_INFO].seen_by(files_owner(request))
     name = request.match_info["node_class"]
-    entry = description.entries.get(name)
+    entry = await request.app[CATALOGUE].entry(name, files_owner(request))
     text = b"{}" if entry is None else b"{" + encode(name) + b":" + entry + b"}"
     return web.Response(body=text, content_type="application/json")
 
