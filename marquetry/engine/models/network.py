@@ -46,8 +46,12 @@ class NetworkRecipe:
         """The number of parameters that are drawn from a file."""
         total = sum(header[source].parameters for source in self.sources.values() if source in header)
         for piece in self.table.values():
-            shared = 3 if piece.form.startswith("third") else 1
-            total += header[piece.source].parameters // shared if piece.source in header else 0
+            if piece.source in header:
+                whole = header[piece.source].parameters
+                total += whole // 3 if piece.form.startswith("third") else whole
+                if piece.form == "rows":
+                    rows = header.shape(piece.source)[0]
+                    total -= whole * (rows - piece.rows[1] + piece.rows[0]) // rows
         return total
 
 
@@ -76,15 +80,15 @@ def build(recipe: NetworkRecipe, weights: Weights, dtype: dtype, device: device,
 
 def original_state(table: Table, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The inverse of loading: a network's tensors under the file's names and in its forms."""
-    thirds: dict[str, dict[str, Tensor]] = {}
+    parts: dict[str, list[tuple[tuple[int, str], Tensor]]] = {}
     written: dict[str, Tensor] = {}
     for name, piece in table.items():
-        if piece.form.startswith("third"):
-            thirds.setdefault(piece.source, {})[piece.form] = state[name]
+        if piece.form == "rows" or piece.form.startswith("third"):
+            parts.setdefault(piece.source, []).append(((piece.rows[0], piece.form), state[name]))
         else:
             written[piece.source] = _inverse(piece.form, state[name])
-    for source, parts in thirds.items():
-        written[source] = torch.cat([parts["third_0"], parts["third_1"], parts["third_2"]])
+    for source, cut in parts.items():
+        written[source] = torch.cat([tensor for _, tensor in sorted(cut, key=lambda part: part[0])])
     return {name: tensor.contiguous() for name, tensor in written.items()}
 
 
@@ -157,6 +161,10 @@ def _converted(piece: Piece, weights: Weights, dtype: dtype, device: device) -> 
         case "third_0" | "third_1" | "third_2":
             size = tensor.shape[0] // 3
             tensor = tensor.narrow(0, size * int(piece.form[-1]), size)
+        case "swapped":
+            tensor = torch.cat(tensor.chunk(2)[::-1])
+        case "rows":
+            tensor = tensor[piece.rows[0] : piece.rows[1]]
         case _:
             pass
     return tensor.to(device=device, dtype=dtype)
@@ -165,6 +173,8 @@ def _converted(piece: Piece, weights: Weights, dtype: dtype, device: device) -> 
 def _inverse(form: Form, tensor: Tensor) -> Tensor:
     if form == "squeezed":
         return tensor[:, :, None, None]
+    if form == "swapped":
+        return torch.cat(tensor.chunk(2)[::-1])
     return tensor.t() if form == "transposed" else tensor
 
 

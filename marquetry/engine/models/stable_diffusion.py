@@ -125,7 +125,7 @@ class StableDiffusion:
                 denoiser, layout = self._denoiser(sizes, header, prefix, found_layout, hints.get("unet", {})), found_layout
                 prefixes["denoiser"] = prefix
                 break
-        vae = vae_part(header, hints.get("vae", {}))
+        vae = vae_part(header, hints.get("vae", {}), self.latent_format.channels)
         if vae is not None:
             prefixes["vae"] = vae[1]
             layout = layout if denoiser is not None else vae[2]
@@ -173,9 +173,7 @@ class StableDiffusion:
                 for end in ("weight", "bias")
             }
         elif part == "vae" and found.vae is not None:
-            sizes = _vae_sizes(found.vae)
-            table = autoencoder.original_pieces(sizes, dict(names))
-            table = {name: replace(piece, source=f"first_stage_model.{piece.source}") for name, piece in table.items()}
+            table = vae_table(found.vae, names)
         else:
             table = self.text_table(found, part, names)
         return {name: piece for name, piece in table.items() if name in names}
@@ -241,21 +239,26 @@ def spread(weights: Weights, name: str) -> float | None:
     return float(torch.std(weights.tensor(name).float(), unbiased=False))
 
 
-def _vae_sizes(recipe: NetworkRecipe) -> autoencoder.AutoencoderSizes:
+def vae_table(recipe: NetworkRecipe, names: Mapping[str, Any]) -> dict[str, Piece]:
+    """Where an autoencoder's tensors stand in a checkpoint of the original layout."""
     config = recipe.config
-    return autoencoder.AutoencoderSizes(
-        config["in_channels"], config["latent_channels"], tuple(config["block_out_channels"]), config["layers_per_block"]
-    )
+    sizes = autoencoder.AutoencoderSizes(
+        config["in_channels"], config["latent_channels"], tuple(config["block_out_channels"]), config["layers_per_block"],
+        config.get("use_quant_conv", True),
+    )  # fmt: skip
+    table = autoencoder.original_pieces(sizes, dict(names))
+    return {name: replace(piece, source=f"first_stage_model.{piece.source}") for name, piece in table.items()}
 
 
-def vae_part(header: Header, options: Mapping[str, Any]) -> tuple[NetworkRecipe, str, str] | None:
+def vae_part(header: Header, options: Mapping[str, Any], channels: int) -> tuple[NetworkRecipe, str, str] | None:
+    """The autoencoder whose latents have that many channels, what its names begin with, and its layout."""
     for prefix in VAE_PREFIXES:
         sizes, layout = autoencoder.original_sizes(header, prefix), "original"
         table = autoencoder.original_table(sizes, header, prefix) if sizes is not None else {}
         if sizes is None:
             sizes, layout = autoencoder.diffusers_sizes(header, prefix), "diffusers"
             table = autoencoder.diffusers_table(sizes, header, prefix) if sizes is not None else {}
-        if sizes is not None:
+        if sizes is not None and sizes.latent_channels == channels:
             config = sizes.config(LATENT_FORMAT.scale_factor) | chosen(options, VAE_OPTIONS)
             return NetworkRecipe("autoencoder", config, table), prefix, layout
     return None

@@ -21,6 +21,7 @@ class AutoencoderSizes:
     latent_channels: int
     channels: tuple[int, ...]
     blocks_per_level: int
+    quantised: bool = True  # a 1x1 convolution stands on either side of the latent
 
     @property
     def ratio(self) -> int:
@@ -38,7 +39,7 @@ class AutoencoderSizes:
             "down_block_types": ("DownEncoderBlock2D",) * len(self.channels),
             "up_block_types": ("UpDecoderBlock2D",) * len(self.channels),
             "scaling_factor": scale_factor,
-        }
+        } | ({} if self.quantised else {"use_quant_conv": False, "use_post_quant_conv": False})
 
 
 def original_sizes(header: Header, prefix: str) -> AutoencoderSizes | None:
@@ -102,15 +103,16 @@ def autoencoder_modules(sizes: AutoencoderSizes) -> Iterator[tuple[str, str]]:
 
 
 def _sizes(header: Header, prefix: str, levels: str, blocks: str) -> AutoencoderSizes | None:
-    first, latent = header.shape(f"{prefix}encoder.conv_in.weight"), header.shape(f"{prefix}post_quant_conv.weight")
+    first, latent = header.shape(f"{prefix}encoder.conv_in.weight"), header.shape(f"{prefix}decoder.conv_in.weight")
     number = count(header, prefix + levels)
     if len(first) != 4 or len(latent) != 4 or number == 0:
         return None
     return AutoencoderSizes(
         picture_channels=first[1],
-        latent_channels=latent[0],
+        latent_channels=latent[1],
         channels=tuple(header.width(prefix + levels.format(level)) for level in range(number)),
         blocks_per_level=count(header, prefix + blocks.format(0)),
+        quantised=f"{prefix}post_quant_conv.weight" in header,
     )
 
 

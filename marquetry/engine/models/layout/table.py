@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-Form: TypeAlias = Literal["same", "squeezed", "transposed", "third_0", "third_1", "third_2"]
+Form: TypeAlias = Literal["same", "squeezed", "transposed", "third_0", "third_1", "third_2", "swapped", "rows"]
 SUFFIXES = ("weight", "bias")
 
 
@@ -15,11 +15,13 @@ class Piece:
     """Where a network's tensor stands in a file, and how.
 
     `squeezed`: the file has a 1x1 convolution `[O, I, 1, 1]` where the network has a matrix; `transposed`: the matrix is
-    turned; `third_n`: the file keeps queries, keys and values in one tensor along the first dimension.
+    turned; `third_n`: the file keeps queries, keys and values in one tensor along the first dimension; `swapped`: its two halves along
+    that dimension change places; `rows`: the rows from `rows[0]` to `rows[1]` of a tensor that the file keeps in one.
     """
 
     source: str
     form: Form = "same"
+    rows: tuple[int, int] = (0, 0)
 
 
 Table: TypeAlias = Mapping[str, Piece]  # name in the network -> place in the file
@@ -31,6 +33,22 @@ def table_of_modules(modules: Modules, names: Mapping[str, object], prefix: str 
     return {
         f"{target}.{suffix}": Piece(f"{prefix}{source}.{suffix}", form)
         for target, source in modules
+        for suffix in SUFFIXES
+        if f"{prefix}{source}.{suffix}" in names
+    }
+
+
+def same_names(header: Mapping[str, object], prefix: str) -> dict[str, Piece]:
+    """The table of a file in the network's own names under `prefix`."""
+    return {name.removeprefix(prefix): Piece(name) for name in header if name.startswith(prefix)}
+
+
+def thirds(targets: tuple[str, str, str], source: str, names: Mapping[str, object], prefix: str = "") -> dict[str, Piece]:
+    """Queries, keys and values that the file keeps in one tensor."""
+    forms: tuple[Form, ...] = ("third_0", "third_1", "third_2")
+    return {
+        f"{target}.{suffix}": Piece(f"{prefix}{source}.{suffix}", form)
+        for target, form in zip(targets, forms, strict=True)
         for suffix in SUFFIXES
         if f"{prefix}{source}.{suffix}" in names
     }

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -124,11 +123,13 @@ def test_four_steps_of_euler_give_the_latent_of_diffusers(library: ModelLibrary,
 
 
 def test_diffusers_reads_the_original_layout_that_is_written(library: ModelLibrary) -> None:
-    from diffusers.loaders import single_file_utils as published
+    from diffusers.loaders import single_file_utils
+
+    convert: Any = single_file_utils.convert_ldm_unet_checkpoint
 
     state, pipe = original(pipeline()), pipeline()
     config = dict(pipe.unet.config)
-    unet = published.convert_ldm_unet_checkpoint(dict(state), config)
+    unet = convert(dict(state), config)
     assert unet.keys() == pipe.unet.state_dict().keys()
     assert all(torch.equal(unet[name], tensor) for name, tensor in pipe.unet.state_dict().items())
 
