@@ -15,6 +15,7 @@ from marquetry.nodes.world.stage.vocabulary import INDOORS
 Attributes = Mapping[str, str]  # such as "actor 0 hair colour": "red"
 SEEN_SHARE = 0.0006  # of the picture, for something to be named
 SEEN_THING_SHARE = 0.002
+SEEN_FACE_SHARE = 0.00028  # a mouth is a thin line
 LEG_POSES = ("sitting", "walking", "running", "jumping", "standing")
 ACTING_WRISTS = {"waving": ("right",), "pointing": ("left",), "cheering": ("left", "right"), "jumping": ("left", "right")}
 COLOURLESS = ("crown", "sun hat")  # their colour is that of a small detail
@@ -74,7 +75,8 @@ def _of_actor(drawing: Drawing, index: int, parts: dict[str, float], coloured: b
             found[f"{name} hair colour"] = person.hair_colour
     if parts.get("face", 0.0) > SEEN_SHARE * 2 and coloured:
         found[f"{name} skin"] = person.skin
-    if parts.get("mouth", 0.0) > SEEN_SHARE / 4 and parts.get("left eye", 0.0) + parts.get("right eye", 0.0) > SEEN_SHARE / 4:
+    face_share = SEEN_FACE_SHARE * (4.0 if drawing.scene.style == "pixel" else 1.0)
+    if parts.get("mouth", 0.0) > face_share and parts.get("left eye", 0.0) + parts.get("right eye", 0.0) > face_share:
         found[f"{name} expression"] = actor.expression
     irises = max(parts.get("left eye iris", 0.0), parts.get("right eye iris", 0.0))
     glasses = person.outfit.glasses

@@ -57,7 +57,7 @@ def _draw_sea(theatre: Theatre, chance: random.Random) -> None:
         edge = columns + 1j * (numpy.full_like(columns, y) + (wave if band else 0.0))
         floor = numpy.array([complex(VIEW + 10.0, shore + 3.0), complex(-10.0, shore + 3.0)])
         far = camera.ground_distance(max(y, top + 1.0))
-        theatre.flat(numpy.concatenate((edge, floor)), mix(deep, shallow, share), "sea", min(far, 60.0), glows=True)
+        theatre.flat(numpy.concatenate((edge, floor)), mix(deep, shallow, share), "sea", min(far, 60.0), glows=True, ground=True)
     wave = numpy.sin(columns / 31.0 + phase) * 2.2
     foam = numpy.concatenate((columns + 1j * (shore - 1.6 + wave), (columns + 1j * (shore + 3.0 + wave * 1.3))[::-1]))
     wet = numpy.concatenate((columns + 1j * (shore + wave), (columns + 1j * (shore + 9.0 + wave * 1.6))[::-1]))
