@@ -196,7 +196,7 @@ def test_the_fill_model_takes_picture_and_mask(library: ModelLibrary) -> None:
         latent = pipe.vae.encode(hidden).latent_dist.mean
         pipe.vae.encode = _mean_of(pipe.vae)
         expected = pipe(
-            PROMPT, image=picture, height=64, width=128, num_inference_steps=4, guidance_scale=2.5, latents=flux_tokens(noise), masked_image_latents=beside,
+            PROMPT, image=picture, height=64, width=128, num_inference_steps=4, guidance_scale=2.5, latents=flux_tokens(noise),
             mask_image=mask, output_type="latent", max_sequence_length=256,
         ).images  # fmt: skip
     prompt = prompt_of(library, concat_latent_image=latent, concat_mask=mask)

@@ -66,16 +66,18 @@ def t5_text(width: int = 64, layers: int = 2) -> Any:
 
 def clip_words(pad: str = "<|endoftext|>") -> Any:
     """transformers' own tokenizer of CLIP."""
-    from transformers import CLIPTokenizer
+    import transformers
 
+    kind: Any = transformers.CLIPTokenizer
     merges = [tuple(merge.split()) for merge in clip_tokenizer.merges()]
-    return CLIPTokenizer(vocab=clip_tokenizer.vocabulary(), merges=merges, pad_token=pad, model_max_length=77)
+    return kind(vocab=clip_tokenizer.vocabulary(), merges=merges, pad_token=pad, model_max_length=77)
 
 
 def t5_words() -> Any:
-    from transformers import T5TokenizerFast
+    import transformers
 
-    return T5TokenizerFast(tokenizer_object=vocabularies.t5(), model_max_length=512)
+    classes: Any = transformers
+    return classes.T5TokenizerFast(tokenizer_object=vocabularies.t5(), model_max_length=512)
 
 
 def library_at(folder: Path) -> ModelLibrary:
