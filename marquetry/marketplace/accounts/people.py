@@ -60,8 +60,8 @@ class NewPerson:
 def add_person(connection: Connection, new: NewPerson, now_ms: int) -> Person:
     """Raises AccountConflict when the e-mail or the external id is taken."""
     key = None if new.email is None else email_key(new.email)
-    taken = or_(users.c.email_key == key, users.c.external_id == new.external_id)
-    if connection.execute(select(users.c.id).where(taken)).first() is not None:
+    taken = [column == value for column, value in ((users.c.email_key, key), (users.c.external_id, new.external_id)) if value is not None]
+    if taken and connection.execute(select(users.c.id).where(or_(*taken))).first() is not None:
         raise AccountConflict("there is an account with this e-mail or external id already")
     id = new_id("u")
     connection.execute(
