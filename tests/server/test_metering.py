@@ -178,7 +178,9 @@ async def test_royalties_are_divided_and_due_for_every_use_also_of_what_was_made
     database = opened.peer.application[keys.DATABASE]
     earned = await database.read(ledger.earnings, "ann")
     assert earned.accrued == 30 * MICROCREDITS
-    uses = await database.read(lambda connection: connection.execute(select(listing_uses.c.split, listing_uses.c.earned_microcredits)).all())
+    uses = await database.read(
+        lambda connection: connection.execute(select(listing_uses.c.split, listing_uses.c.earned_microcredits)).all()
+    )
     assert [tuple(row) for row in uses] == [("*:7500:royalty", 15 * MICROCREDITS)] * 2
 
 
@@ -189,3 +191,109 @@ async def test_single_user_mode_stays_free(tmp_path: Path) -> None:
         assert MARKET not in peer.application
         rows = await peer.application[keys.DATABASE].read(lambda connection: connection.execute(select(node_executions)).all())
         assert rows == []
+
+
+async def test_a_quote_names_every_line_and_a_receipt_has_the_same_lines(opened: Shop) -> None:
+    resource = style(opened, "ink.safetensors")
+    opened.list(**{resource: RoyaltyLine("ann/ink", "ann", "style_premium", "per_use", 15 * MICROCREDITS, resource)})
+    graph = drawing(count=2, value=3) | {"3": nodes.whole("Style", name="ink.safetensors")}
+    graph["3"]["inputs"]["value"] = ["1", 0]
+    graph["2"]["inputs"]["value"] = ["3", 0]
+    quote = await opened.peer.json("POST", "/api/v1/quote", json=graph, headers=opened.headers)
+    assert (quote["plan"], quote["book"], quote["total"], quote["maximum"], quote["enough"]) == ("house:payg", "house", 55, 55, True)
+    drawn, styled = quote["lines"]
+    assert drawn["operations"] == [
+        {
+            "operation": "image.standard", "quantity": 2, "unit": "image", "unit_price_microcredits": IMAGE, "adjustments": [], "covered": 0,
+            "amount_microcredits": 2 * IMAGE,
+        }
+    ]  # fmt: skip
+    assert styled["royalties"] == [
+        {
+            "listing": "ann/ink", "creator": "ann", "listing_type": "style_premium", "mode": "per_use", "amount_microcredits": 15 * MICROCREDITS,
+            "earned_microcredits": 9 * MICROCREDITS, "split": "style_premium:6000:royalty",
+        }
+    ]  # fmt: skip
+    job_id = await opened.run(graph)
+    receipt = await opened.peer.json("GET", f"/api/v1/jobs/{job_id}/receipt", headers=opened.headers)
+    assert (receipt["state"], receipt["charged"], receipt["pending"]) == ("completed", 55, [])
+    assert receipt["lines"] == quote["lines"]
+    again = await opened.peer.json("POST", "/api/v1/quote", json=graph, headers=opened.headers)
+    assert (again["total"], again["maximum"], [line["free"] for line in again["lines"]]) == (15, 55, [True, True])
+
+
+async def test_nobody_sees_another_s_receipt_nor_what_they_made(opened: Shop) -> None:
+    job_id = await opened.run(drawing(count=2, value=9))
+    other = await opened.peer.json("POST", "/api/users", json={"username": "other"})
+    headers = {"comfy-user": other}
+    missing = await opened.peer.json("GET", f"/api/v1/jobs/{job_id}/receipt", 404, headers=headers)
+    assert missing["error"]["code"] == "receipt_not_found"
+    quote = await opened.peer.json("POST", "/api/v1/quote", json=drawing(count=2, value=9), headers=headers)
+    assert quote["total"] == quote["maximum"] == 40
+
+
+async def test_a_workflow_of_the_editor_is_quoted_too(opened: Shop) -> None:
+    workflow = {
+        "nodes": [
+            {
+                "id": 1, "type": "Draw", "widgets_values": [0, 4, False], "inputs": [], "mode": 0,
+                "outputs": [{"name": "INT", "type": "INT", "links": [7]}],
+            },
+            {"id": 2, "type": "Show", "inputs": [{"name": "value", "type": "INT", "link": 7}], "outputs": [], "mode": 0, "widgets_values": []},
+        ],
+        "links": [[7, 1, 0, 2, 0, "INT"]],
+        "version": 0.4,
+    }  # fmt: skip
+    quote = await opened.peer.json("POST", "/api/v1/quote", json={"graph": workflow}, headers=opened.headers)
+    assert quote["maximum"] == 80
+
+
+async def test_what_the_plan_does_not_allow_is_refused_with_the_plans_that_do(tmp_path: Path) -> None:
+    async with shop(tmp_path / "data", default_plan="api-001:free") as opened:
+        refused = await opened.submit(nodes.linked("Album"), 403)
+        assert refused["error"]["code"] == "not_in_plan"
+        assert refused["error"]["details"] == {
+            "plan": "api-001:free", "entitlement": "resolution", "limit": 512, "asked": 2048, "upgrade": ["api-001:enterprise"],
+        }  # fmt: skip
+        quote = await opened.peer.json("POST", "/api/v1/quote", json=nodes.linked("Album"), headers=opened.headers)
+        assert quote["refusal"]["code"] == "not_in_plan"
+        answer = await opened.submit(drawing(count=6), 402)
+        assert answer["error"]["details"]["required"] == 500 * MICROCREDITS  # five of six are in the plan
+        await opened.give(1000)
+        job_id = await opened.run(drawing(count=3))
+        assert await opened.charges(job_id) == {"1": 0}
+        plan = await opened.peer.json("GET", "/api/v1/subscription", headers=opened.headers)
+        assert (plan["plan"]["id"], plan["used"], plan["status"]) == ("api-001:free", {"images": 3}, "none")
+        failed = drawing(count=2, fail=True, value=5)
+        await opened.run(failed)
+        plan = await opened.peer.json("GET", "/api/v1/subscription", headers=opened.headers)
+        assert plan["used"] == {"images": 3}
+
+
+async def test_the_margin_report_names_plans_that_lose_money(opened: Shop) -> None:
+    report = await opened.peer.json("GET", "/api/v1/admin/margins", headers=opened.headers)
+    found = {(plan["plan"], plan["currency"]): plan for plan in report["plans"]}
+    starter = found["api-001:starter", "USD"]
+    assert (starter["loses"], starter["worst_operation"], starter["worst_cost_microcredits"]) == (True, "image.flux", 12_000 * MICROCREDITS)
+    assert starter["income_microcredits"] == 9_990 * MICROCREDITS
+    assert not found["marty-004:starter", "INR"]["loses"]
+
+
+async def test_new_people_are_given_credits_once(tmp_path: Path) -> None:
+    async with shop(tmp_path / "data", trial=True) as opened:
+        for _ in range(2):
+            plan = await opened.peer.json("GET", "/api/v1/subscription", headers=opened.headers)
+            assert plan["usage"]["spendable_microcredits"] == 500 * MICROCREDITS
+
+
+async def test_with_the_market_off_its_routes_say_so(tmp_path: Path) -> None:
+    async with served(tmp_path / "data") as peer:
+        for method, path in (("POST", "/api/v1/quote"), ("GET", "/api/v1/plans"), ("GET", "/api/v1/jobs/x/receipt")):
+            answer = await peer.json(method, path, 503, **({"json": drawing()} if method == "POST" else {}))
+            assert answer["error"]["code"] == "market_off"
+
+
+async def test_comfy_clients_are_told_in_their_own_way(opened: Shop) -> None:
+    answer = await opened.peer.json("POST", "/prompt", 402, json={"prompt": drawing(count=100)}, headers=opened.headers)
+    assert answer["error"]["type"] == "insufficient_credits"
+    assert answer["error"]["extra_info"]["required"] == 2000 * MICROCREDITS

@@ -9,7 +9,7 @@ import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from sqlalchemy import insert, select
 
@@ -31,12 +31,19 @@ KIND = "node"
 OPEN = "open"
 
 
+class UseListener(Protocol):
+    """Hears, in the transaction that charges for it, that a run of the owner's drew upon resources of listings."""
+
+    def __call__(self, connection: Connection, *, run_id: str, resources: Iterable[str], owner: str, now_ms: int) -> object: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Tariff:
-    """How this installation prices: its books and splits, and where royalties are looked up."""
+    """How this installation prices: its books and splits, where royalties are looked up, and who hears of uses."""
 
     prices: PriceList
     royalties: RoyaltySource
+    note_uses: UseListener | None = None
 
 
 def record(
@@ -61,6 +68,11 @@ def record(
     terms = {run_id: account.terms for run_id, account in accounts.items()}
     charged = _capture(connection, found, terms, now_ms)
     _write(connection, charged, terms)
+    if tariff.note_uses is not None:
+        for run_id, agreed in terms.items():
+            used = {line.resource for execution in charged if execution.run_id == run_id for line in execution.charge.royalties}
+            if used:
+                tariff.note_uses(connection, run_id=run_id, resources=used, owner=agreed.owner, now_ms=now_ms)
     return charged
 
 

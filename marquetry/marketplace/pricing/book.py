@@ -16,7 +16,7 @@ from marquetry.marketplace.schema import MICROCREDITS
 HOUSE = "house"
 FOLDER = Path(__file__).parent / "books"
 FIELDS = frozenset(
-    {"op", "unit", "base", "min", "max", "creator_sets", "per", "bands", "cost", "from", "until", "note"}
+    {"op", "unit", "base", "min", "max", "creator_sets", "per", "bands", "cost", "from", "until", "families", "note"}
 )  # fmt: skip
 
 
@@ -131,6 +131,7 @@ def _row(book: str, raw: Any, unit: int, markup: int, where: str) -> PriceRow:
         cost_microcredits=cost,
         valid_from_ms=date_ms(raw.get("from"), where) or 0,
         valid_to_ms=date_ms(raw.get("until"), where),
+        families=tuple(map(str, raw.get("families", ()))),
         note=str(raw.get("note", "")),
     )
     _check_row(row, where)

@@ -65,6 +65,7 @@ class RoyaltyCharge:
     amount_microcredits: int
     earned_microcredits: int
     split: str
+    resource: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +155,7 @@ class PriceList:
                 amount_microcredits=line.amount_microcredits,
                 earned_microcredits=share.amount_microcredits,
                 split=share.split,
+                resource=line.resource,
             )
             for line, share in zip(owed, shares, strict=True)
         )

@@ -23,7 +23,7 @@ class PriceRow:
     """`per` units that were begun cost `base`; 0: it costs that once, however many there are. With `bands` the quantity chooses one.
 
     `creator_sets`: whoever published what the node applies sets the price, within `min` and `max`; without them it is `base`.
-    `cost` is what it costs the operator, per the same units. Valid from `valid_from_ms` until before `valid_to_ms`.
+    `cost` is what it costs the operator, per the same units; `families` are the models that it is for, where it is for some only. Valid from `valid_from_ms` until before `valid_to_ms`.
     """
 
     book: str
@@ -38,6 +38,7 @@ class PriceRow:
     cost_microcredits: int = 0
     valid_from_ms: int = 0
     valid_to_ms: int | None = None
+    families: tuple[str, ...] = ()
     note: str = ""
 
     def valid_at(self, now_ms: int) -> bool:

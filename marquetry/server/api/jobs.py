@@ -14,6 +14,7 @@ from marquetry.server.api.models import JobDetail, JobList, JobSummary, ProblemM
 from marquetry.server.api.results import results
 from marquetry.server.api.views import detail, links, summary
 from marquetry.server.caller import OWNER_HEADER, caller_of, files_owner, job_owner, owner_filter
+from marquetry.server.check import Checked
 from marquetry.server.comfy.entries import SECRETS
 from marquetry.server.http.access import Access
 from marquetry.server.http.answer import json_answer
@@ -76,11 +77,7 @@ async def take(request: web.Request, body: Submit) -> web.Response:
         raise RequestError(f"Idempotency-Key has 1 to {MAX_KEY_CHARACTERS} characters")
     wait_s = _wait_s(request)
     checked = await request.app[CHECK].check(body.graph, body.targets, files_owner(request))
-    if checked.problems or not checked.outputs:
-        raise ValidationFailed(
-            f"the graph has {len(checked.problems)} problem{'s' * (len(checked.problems) != 1)}: {checked.problems[0].message}",
-            problems=[_problem(problem).model_dump() for problem in checked.problems],
-        )
+    refuse_problems(checked)
     job = await jobs.submit(
         Submission(
             graph=checked.graph,
@@ -180,6 +177,15 @@ async def find(request: web.Request, job_id: str | None = None) -> Job:
     if job is None:
         raise NotFound(f"there is no job '{job_id[:100]}'")
     return job
+
+
+def refuse_problems(checked: Checked) -> None:
+    """Raises ValidationFailed where a graph has problems."""
+    if checked.problems or not checked.outputs:
+        raise ValidationFailed(
+            f"the graph has {len(checked.problems)} problem{'s' * (len(checked.problems) != 1)}: {checked.problems[0].message}",
+            problems=[_problem(problem).model_dump() for problem in checked.problems],
+        )
 
 
 async def _cancel(request: web.Request, job: Job) -> web.Response:

@@ -12,7 +12,7 @@ from sqlalchemy import func, select
 from marquetry.engine.foresight import Limits
 from marquetry.engine.graph import Graph
 from marquetry.engine.usage import Extent
-from marquetry.marketplace.metering.record import Tariff
+from marquetry.marketplace.metering.record import Tariff, UseListener
 from marquetry.marketplace.metering.tables import node_executions
 from marquetry.marketplace.plans.catalogue import Plans, plans_with
 from marquetry.marketplace.plans.checks import check
@@ -57,7 +57,7 @@ class Offer:
 
 
 class Market:
-    """The plans, the books and the campaigns of an installation. `royalties` is set by who keeps listings."""
+    """The plans, the books and the campaigns of an installation. `royalties` and `note_uses` are set by who keeps listings."""
 
     def __init__(self, settings: MarketSettings, database: Database, foreseer: Foreseer) -> None:
         self.settings = settings
@@ -67,6 +67,7 @@ class Market:
         self.campaigns: tuple[Campaign, ...] = shipped_campaigns() if settings.campaigns is None else read_campaigns(settings.campaigns)
         self.prices = PriceList(books_with(settings.price_books))
         self.royalties: RoyaltySource = no_royalties
+        self.note_uses: UseListener | None = None
         self.foreseer = foreseer
         self._database = database
         self._greeted: set[str] = set()
@@ -74,7 +75,7 @@ class Market:
 
     @property
     def tariff(self) -> Tariff:
-        return Tariff(self.prices, self.royalties)
+        return Tariff(self.prices, self.royalties, self.note_uses)
 
     async def foresee(self, graph: Graph, outputs: Sequence[str], owner: str) -> Foreseen:
         """What a graph will consume."""

@@ -22,7 +22,7 @@ from marquetry.engine.outcome import NodeOutput
 from marquetry.engine.ports import File
 from marquetry.engine.registry import Registry
 from marquetry.engine.schema import NodeType
-from marquetry.engine.usage import number_of, operation
+from marquetry.engine.usage import Extent, number_of, operation
 from marquetry.server.jobs.workers.parts import EngineParts
 
 FACTORY = "tests.server.jobs.trivial:build_engine"
@@ -89,7 +89,13 @@ def speak(text: str = "hello", value: int = 0) -> int:
     return value
 
 
-@node(id="Draw", title="Draw", category="test", usage=operation("image.standard", lambda inputs: number_of(inputs.get("count"))))
+@node(
+    id="Draw",
+    title="Draw",
+    category="test",
+    usage=operation("image.standard", lambda inputs: number_of(inputs.get("count"))),
+    extent=lambda inputs: Extent(512, 512),
+)
 def draw(value: int = 0, count: int = 1, fail: bool = False) -> int:
     """Costs as many pictures as it is told."""
     if fail:
