@@ -10,6 +10,7 @@ from marquetry.server.command_line.bench import bench
 from marquetry.server.command_line.comfy_flags import rewritten
 from marquetry.server.command_line.config import config
 from marquetry.server.command_line.exits import EPILOG, INTERRUPTED
+from marquetry.server.command_line.ledger import ledger
 from marquetry.server.command_line.mocks import mocks
 from marquetry.server.command_line.models import models
 from marquetry.server.command_line.nodes import nodes
@@ -32,6 +33,7 @@ program = typer.Typer(
 for command in (serve, validate, nodes, config, bench, mocks, version):
     program.command(epilog=EPILOG)(command)
 program.command("run", epilog=EPILOG)(run_graph)
+program.add_typer(ledger, name="ledger", epilog=EPILOG)
 program.add_typer(models, name="models", epilog=EPILOG)
 program.add_typer(train, name="train", epilog=EPILOG)
 program.add_typer(users, name="users", epilog=EPILOG)
