@@ -25,6 +25,9 @@ from marquetry.server.published.private import PRIVATE, place_of, private_path
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
+SHOWS_ANY = "PreviewAny"  # an output node that takes whatever there is
+OUTPUT = "output of the published graph"
+
 
 async def defined(request: web.Request, spec: GraphSpec, owner: str, files_owner: str) -> bytes:
     """The definition of a graph. Raises InvalidListing, with all problems where the graph can't run here, GraphError, NotEntitled."""
@@ -54,13 +57,12 @@ async def defined(request: web.Request, spec: GraphSpec, owner: str, files_owner
 async def _try(request: web.Request, definition: Mapping[str, Any], owner: str) -> None:
     """Let the graph be checked as it stands; inputs that the buyer gives may be missing. Raises InvalidListing."""
     given = {(declared["node"], declared["input"]) for declared in definition["inputs"]}
-    targets = definition["shows"] or None
-    checked = await request.app[CHECK].check(definition["graph"], targets, owner)
-    faults = [
-        problem
-        for problem in checked.problems
-        if (problem.node_id, problem.input_name) not in given and problem.type != "prompt_no_outputs"
-    ]  # fmt: skip
+    ends = {
+        f"{OUTPUT} {number}": {"class_type": SHOWS_ANY, "inputs": {"source": [end["node"], end["slot"]]}}
+        for number, end in enumerate(definition["outputs"])
+    }
+    checked = await request.app[CHECK].check({**definition["graph"], **ends}, [*definition["shows"], *ends], owner)
+    faults = [problem for problem in checked.problems if (problem.node_id, problem.input_name) not in given]
     if faults:
         problems = [
             {
