@@ -37,8 +37,10 @@ class StorageSettings(BaseModel):
     quota_bytes: int | None = Field(default=None, ge=0, description="what one owner may keep, where no plan says; nothing: no bound")
     retention_days: int | None = Field(default=None, ge=1, description="days that files are kept, where no plan says; nothing: for ever")
     record_results: bool = Field(default=True, description="whether what jobs save becomes files of their owners")
-    hard_links: bool = Field(
-        default=True, description="share the bytes of results between output folder and store, where both are on one disk; false: copy"
+    hard_links: bool | None = Field(
+        default=None,
+        description="share the bytes of results between output folder and store, where both are on one disk, so that a program that changes "
+        "a saved file in place changes both; by default only where there are no accounts",
     )
     local_results_bytes: int = Field(
         default=20 * GIB, ge=0, description="results kept on this machine's disk too when the store is elsewhere"

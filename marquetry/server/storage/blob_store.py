@@ -42,7 +42,10 @@ class BlobStore(Protocol):
         """Whether the store can be reached. Raises StoreNotConfigured, which says what to do."""
 
     def put(self, name: str, source: Path, *, share: bool = False) -> None:
-        """Keep the bytes of a file, whole or not at all. `share`: the source stays, and may share its bytes with what is kept."""
+        """Keep the bytes of a file, whole or not at all.
+
+        `share`: the source stays in use. Else it is given away: nobody writes to it any more.
+        """
 
     def size_bytes(self, name: str) -> int | None:
         """How many bytes are kept under a name, or None."""

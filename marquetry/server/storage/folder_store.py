@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import secrets
 import shutil
@@ -13,6 +14,7 @@ from marquetry.server.storage.blob_store import PART_BYTES, Found, Shown
 from marquetry.server.storage.errors import FileMissing, StoreNotConfigured
 
 PARTIAL = ".partial"
+CLONE = 0x40049409  # Linux: FICLONE
 
 
 class FolderStore:
@@ -38,10 +40,7 @@ class FolderStore:
         partial = target.parent / f".{secrets.token_hex(8)}{PARTIAL}"
         try:
             if not ((self._hard_links or not share) and _linked(source, partial)):
-                with source.open("rb") as given, partial.open("wb") as kept:
-                    shutil.copyfileobj(given, kept, PART_BYTES)
-                    kept.flush()
-                    os.fsync(kept.fileno())
+                copy(source, partial)
             os.replace(partial, target)
         finally:
             partial.unlink(missing_ok=True)
@@ -107,6 +106,17 @@ class FolderStore:
                     yield from self._walk(name, after)
             elif name > after:
                 yield name
+
+
+def copy(source: Path, target: Path) -> None:
+    """Copy bytes durably; where the file system can, they are shared until one of the two changes."""
+    with source.open("rb") as given, target.open("wb") as kept:
+        try:
+            fcntl.ioctl(kept.fileno(), CLONE, given.fileno())
+        except OSError:
+            shutil.copyfileobj(given, kept, PART_BYTES)
+        kept.flush()
+        os.fsync(kept.fileno())
 
 
 def _linked(source: Path, target: Path) -> bool:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import filecmp
 import os
 import secrets
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from marquetry.server.jobs.live import now_ms
 from marquetry.server.storage.content_type import ALSO, PURPOSES, SUFFIXES
 from marquetry.server.storage.file import StoredFile
 from marquetry.server.storage.files import file_at
+from marquetry.server.storage.folder_store import copy
 from marquetry.server.storage.inspection import accept, describe
 from marquetry.server.storage.storage import Incoming, Storage
 from marquetry.server.uploads import sound_name
@@ -110,10 +110,7 @@ def put_in_place(folders: Folders, subfolder: str, name: str, source: Path, over
     stem, suffix = os.path.splitext(name)
     partial = folder / f".{secrets.token_hex(8)}.partial"
     try:
-        os.link(source, partial)
-    except OSError:  # on another disk
-        shutil.copyfile(source, partial)
-    try:
+        copy(source, partial)
         for count in range(MAX_COPIES):
             chosen = name if count == 0 else f"{stem} ({count}){suffix}"
             file = folder / chosen

@@ -16,7 +16,8 @@ def store_of(settings: Settings) -> BlobStore:
         return S3Store(settings.storage.s3)
     from marquetry.server.storage.folder_store import FolderStore
 
-    return FolderStore(folder_of(settings), hard_links=settings.storage.hard_links)
+    chosen = settings.storage.hard_links
+    return FolderStore(folder_of(settings), hard_links=not settings.accounts.enabled if chosen is None else chosen)
 
 
 def folder_of(settings: Settings) -> Path:
