@@ -57,6 +57,8 @@ Guider = Annotated[Any, Port("GUIDER")]
 Noise = Annotated[Any, Port("NOISE")]
 Audio = Annotated[dict[str, Any], Port("AUDIO")]  # {"waveform": [B, C, T], "sample_rate": int}
 Video = Annotated[Any, Port("VIDEO")]
+Dataset = Annotated[Any, Port("DATASET")]  # engine.training.dataset.Dataset
+TrainingOptions = Annotated[Any, Port("TRAINING_OPTIONS")]  # engine.training.options.TrainingOptions
 Anything = Annotated[Any, Port(ANY)]
 
 PORT_MEANINGS: Mapping[str, str] = {
@@ -77,6 +79,8 @@ PORT_MEANINGS: Mapping[str, str] = {
     "NOISE": "a source of starting noise",
     "AUDIO": "sound, {'waveform': [B, C, T], 'sample_rate': int}",
     "VIDEO": "a clip with its sound",
+    "DATASET": "captioned pictures to learn from, and those that are held out to measure on",
+    "TRAINING_OPTIONS": "how a training goes about it: rates, schedules, precision",
     "STRING": "text",
     "INT": "a whole number",
     "FLOAT": "a number",
