@@ -16,6 +16,7 @@ from marquetry.server.command_line.models import models
 from marquetry.server.command_line.nodes import nodes
 from marquetry.server.command_line.run import run as run_graph
 from marquetry.server.command_line.serve import serve
+from marquetry.server.command_line.storage import storage
 from marquetry.server.command_line.train import train
 from marquetry.server.command_line.users import users
 from marquetry.server.command_line.validate import validate
@@ -35,6 +36,7 @@ for command in (serve, validate, nodes, config, bench, mocks, version):
 program.command("run", epilog=EPILOG)(run_graph)
 program.add_typer(ledger, name="ledger", epilog=EPILOG)
 program.add_typer(models, name="models", epilog=EPILOG)
+program.add_typer(storage, name="storage", epilog=EPILOG)
 program.add_typer(train, name="train", epilog=EPILOG)
 program.add_typer(users, name="users", epilog=EPILOG)
 
