@@ -53,8 +53,8 @@ def _paint_sun(picture: Floats, theatre: Theatre, rows: Floats, columns: Floats,
     place = sun_place(theatre)
     if place is None:
         return
-    squared = (rows - place.imag) ** 2 + (columns - place.real) ** 2
-    glow = numpy.exp(-squared / (2 * 46.0**2)) * (0.55 if theatre.scene.time != "night" else 0.26)
+    down, across = (numpy.exp(-((line - middle) ** 2) / (2 * 46.0**2)) for line, middle in ((rows, place.imag), (columns, place.real)))
+    glow = down * across * (0.55 if theatre.scene.time != "night" else 0.26)
     colour = numpy.array(theatre.light.colour, dtype=numpy.float32)
     picture += (colour - picture) * (glow[..., None] * (1.0 - blend[:, None]))
 

@@ -57,23 +57,29 @@ def curve(points: Shape, steps: int = 6) -> Points:
     """The open round curve through points."""
     knots = numpy.asarray(points, dtype=numpy.complex128)
     path = (knots[_open(len(knots))] @ _spline(steps)).ravel()
-    return numpy.append(path, knots[-1])
+    return numpy.concatenate((path, knots[-1:]))
 
 
 def ribbon(points: Shape, widths: Sequence[float], steps: int = 5, round_ends: bool = True) -> Points:
     """The outline of a stroke along the open curve through points, as wide at each as `widths` says."""
     knots = numpy.asarray(points, dtype=numpy.complex128)
     line = curve(knots, steps)
-    along = numpy.linspace(0.0, len(widths) - 1.0, len(line))
-    half = numpy.interp(along, numpy.arange(len(widths)), widths) / 2.0
-    ahead = numpy.gradient(line)
-    length = numpy.abs(ahead)
-    length[length == 0.0] = 1.0
-    side = 1j * ahead / length * half
+    half = _spread(len(widths), len(line)) @ numpy.array(widths)
+    ahead = numpy.empty_like(line)
+    ahead[1:-1] = line[2:] - line[:-2]
+    ahead[0], ahead[-1] = line[1] - line[0], line[-1] - line[-2]
+    side = ahead * (1j * half / numpy.maximum(numpy.abs(ahead), 1e-12))
     left, right = line + side, (line - side)[::-1]
     if not round_ends:
         return numpy.concatenate((left, right))
     return numpy.concatenate((left, _cap(left[-1], line[-1]), right, _cap(right[-1], line[0])))
+
+
+@lru_cache(maxsize=256)
+def _spread(knots: int, count: int) -> NDArray[numpy.float64]:
+    """Weights `[count, knots]` that spread values, halved, evenly along a line."""
+    along = numpy.linspace(0.0, knots - 1.0, count)[:, None]
+    return (1.0 - numpy.abs(along - numpy.arange(knots)[None, :])).clip(0.0, 1.0) / 2.0
 
 
 @lru_cache(maxsize=2)
@@ -86,10 +92,16 @@ def _cap(start: complex, centre: complex) -> Points:
     return centre + (start - centre) * _turns()
 
 
+@lru_cache(maxsize=512)
+def _arc(start: float, end: float, count: int) -> Points:
+    ring: Points = numpy.exp(1j * numpy.radians(numpy.linspace(start, end, count)))
+    return ring
+
+
 def arc(centre: complex, rx: float, ry: float, start: float, end: float, count: int = 12) -> Points:
     """Part of an ellipse, from angle to angle in degrees."""
-    angle = numpy.radians(numpy.linspace(start, end, count))
-    return centre + rx * numpy.cos(angle) + 1j * ry * numpy.sin(angle)
+    ring = _arc(start, end, count)
+    return centre + rx * ring.real + 1j * ry * ring.imag
 
 
 def box(left: float, bottom: float, right: float, top: float) -> Points:

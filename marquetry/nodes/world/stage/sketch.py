@@ -16,7 +16,7 @@ from marquetry.nodes.world.stage.curves import Points, Shape
 from marquetry.nodes.world.stage.palette import Rgb
 
 VIEW = 256.0  # a picture is this wide in its own units, however many pixels it has
-SAMPLES = 4  # per pixel, in each direction
+MANY_SAMPLES_UP_TO = 128  # pixels: smaller pictures need finer edges
 BACKDROP = 0  # the ink of sky and ground
 Index = NDArray[numpy.int32]
 
@@ -69,9 +69,12 @@ class Sketch:
         self.size = size
         self.inks: list[Ink] = [Ink((0, 0, 0), 0, "backdrop", "backdrop", float("inf"), 0.0, ground=True)]
         self._numbers: dict[Ink, int] = {}
-        self._sheet = Image.new("I", (size * SAMPLES, size * SAMPLES), BACKDROP)
+        self._samples: Index | None = None
+        self._pixels: Index | None = None
+        self.fine = 4 if size <= MANY_SAMPLES_UP_TO else 3  # samples per pixel, in each direction
+        self._sheet = Image.new("I", (size * self.fine, size * self.fine), BACKDROP)
         self._draw = ImageDraw.Draw(self._sheet)
-        self._scale = size * SAMPLES / VIEW
+        self._scale = size * self.fine / VIEW
 
     def paint(self, points: Points, ink: Ink) -> None:
         """Fill an outline, given in the picture's units."""
@@ -83,13 +86,17 @@ class Sketch:
         self._draw.polygon(flat.tolist(), fill=number)
 
     def samples(self) -> Index:
-        """Ink numbers `[size * SAMPLES, size * SAMPLES]`."""
-        return numpy.asarray(self._sheet)
+        """Ink numbers `[size * fine, size * fine]`, when all is painted."""
+        if self._samples is None:
+            self._samples = numpy.asarray(self._sheet)
+        return self._samples
 
     def pixels(self) -> Index:
         """Ink numbers `[size, size]`, as met in the middle of each pixel."""
-        middle = SAMPLES // 2
-        return self.samples()[middle::SAMPLES, middle::SAMPLES]
+        if self._pixels is None:
+            middle = self.fine // 2
+            self._pixels = numpy.ascontiguousarray(self.samples()[middle :: self.fine, middle :: self.fine])
+        return self._pixels
 
 
 class Brush:

@@ -12,7 +12,7 @@ from PIL import Image, ImageFilter
 from marquetry.nodes.world.stage import paper
 from marquetry.nodes.world.stage.light import graded
 from marquetry.nodes.world.stage.relief import add_glow, darkness
-from marquetry.nodes.world.stage.sketch import BACKDROP, SAMPLES, VIEW, Index
+from marquetry.nodes.world.stage.sketch import BACKDROP, VIEW, Index
 from marquetry.nodes.world.stage.weather import fall
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ def _ink(drawing: Drawing) -> Floats:
     )
     wash -= 0.30 * ((0.22 - tone) * 6.0).clip(0.0, 1.0)
     edge = lines(drawing, 2)
-    black = numpy.asarray(Image.fromarray(edge.view(numpy.uint8) * 255).reduce(SAMPLES)).astype(numpy.float32) / 255.0
+    black = numpy.asarray(Image.fromarray(edge.view(numpy.uint8) * 255).reduce(drawing.sketch.fine)).astype(numpy.float32) / 255.0
     wash = wash + paper.grain(size, _variant(drawing)) * 0.035
     wash *= 1.0 - 0.88 * black
     return wash.clip(0.06, 1.0)[..., None] * SHEET
@@ -88,7 +88,9 @@ def _watercolour(drawing: Drawing) -> Floats:
     size, variant = drawing.sketch.size, _variant(drawing)
     pixels = _painted(drawing, None, 0.75).clip(0, 255)
     edge = numpy.asarray(
-        Image.fromarray(lines(drawing, 2).view(numpy.uint8) * 255).reduce(SAMPLES).filter(ImageFilter.BoxBlur(0.6 * size / VIEW))
+        Image.fromarray(lines(drawing, 2).view(numpy.uint8) * 255)
+        .reduce(drawing.sketch.fine)
+        .filter(ImageFilter.BoxBlur(0.6 * size / VIEW))
     )
     pigment = edge.astype(numpy.float32) * (0.42 / 255.0)
     rows, columns = paper.wobble(size, variant)
@@ -139,7 +141,7 @@ def coloured(drawing: Drawing, colours: Floats, edge: Flags | None) -> tuple[Flo
         dark[BACKDROP] = LINE_ON_BACKDROP
         numpy.copyto(packed, numpy.take(dark.view(numpy.uint32)[:, 0], samples, mode="clip"), where=edge)
     side = samples.shape[0]
-    sheet = Image.frombuffer("RGBX", (side, side), packed, "raw", "RGBX", 0, 1).reduce(SAMPLES)
+    sheet = Image.frombuffer("RGBX", (side, side), packed, "raw", "RGBX", 0, 1).reduce(drawing.sketch.fine)
     averaged = numpy.asarray(sheet).astype(numpy.float32)
     return averaged[..., :3].copy(), averaged[..., 3]
 

@@ -7,6 +7,8 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import numpy
+
 from marquetry.nodes.world.stage.camera import Camera
 from marquetry.nodes.world.stage.curves import Points, Shape, ellipse
 from marquetry.nodes.world.stage.light import Light
@@ -15,7 +17,7 @@ from marquetry.nodes.world.stage.scene import Scene
 from marquetry.nodes.world.stage.sketch import Brush, Frame, Ink, Sketch
 
 Draw = Callable[[Brush], None]
-ROUND = [complex(point) for point in ellipse(0, 1.0, count=20)]
+ROUND = ellipse(0, 1.0, count=20)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +61,7 @@ class Theatre:
         self.things: list[Thing] = [Thing("backdrop", "backdrop")]
         self.shadows: list[Shadow] = []
         self.glows: list[Glow] = []
-        self._waiting: list[tuple[float, int, Draw, Frame, int]] = []
+        self._waiting: list[tuple[float, int, Draw, Frame]] = []
 
     @property
     def dark(self) -> bool:
@@ -82,8 +84,6 @@ class Theatre:
         self, points: Shape, colour: Rgb, name: str, distance: float, glows: bool = False, ground: bool = False, bulk: float = 0.0
     ) -> None:
         """Paint a part of the backdrop at once, in the picture's units (y down)."""
-        import numpy
-
         ink = Ink(colour, self.number(name), name, name, distance, bulk, glows, ground)
         self.sketch.paint(numpy.asarray(points, dtype=numpy.complex128), ink)
 
@@ -106,7 +106,7 @@ class Theatre:
         if distance < 0.4:
             return number
         frame = self.camera.frame(x, y, z, mirrored)
-        self._waiting.append((distance, number, draw, Frame(frame.origin, frame.scale * size, mirrored), number))
+        self._waiting.append((distance, number, draw, Frame(frame.origin, frame.scale * size, mirrored)))
         if foot > 0.0:
             self.cast(x, z, foot, height, y)
         return number
@@ -118,16 +118,14 @@ class Theatre:
         along = complex(-across, towards) / away  # x, z on the ground
         length = min(height * self.light.shadow, 3.0)
         shift, stretch = length * 0.45 + y * self.light.shadow, foot + length * 0.5
-        points = [complex(x, z) + along * (shift + p.real * stretch) + along * 1j * p.imag * foot * 0.8 for p in ROUND]
-        self._shade(points, 0.24 * self.light.strength)
+        self._shade(complex(x, z) + along * (shift + ROUND.real * stretch + 1j * ROUND.imag * foot * 0.8), 0.24 * self.light.strength)
         if y < 0.05:
-            self._shade([complex(x, z) + p * foot for p in ROUND], 0.28)
+            self._shade(complex(x, z) + ROUND * foot, 0.28)
 
-    def _shade(self, ground: list[complex], dark: float) -> None:
-        import numpy
-
-        if min(self.camera.distance(p.real, p.imag) for p in ground) > 0.5:
-            self.shadows.append(Shadow(numpy.array([self.camera.project(p.real, 0.0, p.imag) for p in ground]), dark))
+    def _shade(self, ground: Points, dark: float) -> None:
+        outline, nearest = self.camera.project_ground(ground)
+        if nearest > 0.5:
+            self.shadows.append(Shadow(outline, dark))
 
     def glow(self, at: complex, reach: float, colour: Rgb, strength: float = 1.0, over_all: bool = True) -> None:
         """Light around a point of the picture."""
@@ -135,6 +133,6 @@ class Theatre:
 
     def draw(self) -> None:
         """Everything that was put, from far to near."""
-        for distance, number, draw, frame, _ in sorted(self._waiting, key=lambda entry: (-entry[0], entry[1])):
+        for distance, number, draw, frame in sorted(self._waiting, key=lambda entry: (-entry[0], entry[1])):
             draw(Brush(self.sketch, frame, number, distance))
         self._waiting.clear()

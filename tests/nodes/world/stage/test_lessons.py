@@ -6,7 +6,7 @@ import random
 
 import numpy
 
-from marquetry.nodes.world.stage.casting import is_held_out
+from marquetry.nodes.world.stage.casting import Wishes, is_held_out
 from marquetry.nodes.world.stage.lessons import StageLessons
 
 
@@ -30,3 +30,31 @@ def test_the_same_lessons_are_drawn_by_one_process_or_several() -> None:
     alone = StageLessons(66, seed=2, size=64, processes=1).pictures()
     together = StageLessons(66, seed=2, size=64, processes=2).pictures()
     assert numpy.array_equal(alone, together)
+
+
+def test_lessons_come_with_steering_pictures_masks_and_light() -> None:
+    lessons = StageLessons(8, seed=3, size=64, wishes=Wishes(actors=1), processes=1)
+    for kind in ("edges", "depth", "pose"):
+        steering = lessons.steering(kind)
+        assert steering.shape == (8, 64, 64, 3)
+        assert (steering.max(axis=(1, 2, 3)) > 100).all()
+    masks = lessons.masks()
+    assert masks.shape == (8, 64, 64)
+    assert set(numpy.unique(masks)) == {0, 255}
+    assert numpy.allclose(numpy.linalg.norm(lessons.directions(), axis=1), 1.0, atol=1e-5)
+
+
+def test_lessons_are_a_dataset_for_trainers() -> None:
+    dataset = StageLessons(3, seed=3, size=64, processes=1).dataset(steering="depth", masked=True, wordings=2)
+    assert len(dataset) == 3
+    for example in dataset.examples:
+        assert example.picture.shape == (64, 64, 3)
+        assert example.hint is not None and example.hint.shape == (64, 64, 3)
+        assert example.mask is not None and example.mask.shape == (64, 64)
+        assert len(example.captions) == 2
+
+
+def test_lessons_move() -> None:
+    clips = StageLessons(3, seed=5, size=64, processes=1).clips(4)
+    assert clips.shape == (3, 4, 64, 64, 3)
+    assert all((clip[0] != clip[-1]).any() for clip in clips)

@@ -112,10 +112,10 @@ def draw_glasses(brush: Brush, glasses: Garment, degrees: float) -> None:
         place = spot(side * EYE_DEGREES, EYE_Y, degrees)
         if not place.seen:
             continue
-        wide, tall = 0.30 * (0.3 + 0.7 * place.narrow), 0.27
+        wide, tall = 0.31 * (0.3 + 0.7 * place.narrow), 0.28
         rims.append((place.at, wide))
         if glasses.kind == "sunglasses":
-            brush.fill(ellipse(place.at, wide, tall * 0.95), frame, "glasses", over="face")
+            brush.fill(ellipse(place.at, wide * 1.08, tall * 1.12), frame, "glasses", over="face")
             brush.fill(
                 ellipse(place.at + complex(-wide * 0.3, tall * 0.3), wide * 0.4, tall * 0.22, 20.0),
                 lighter(frame, 0.35),

@@ -78,6 +78,9 @@ def draw_face(brush: Brush, actor: Actor, degrees: float) -> None:
         if cheek.seen:
             brush.fill(ellipse(cheek.at, 0.17 * cheek.narrow, 0.10), mix(skin, BLUSH, look.blush * 0.6), "face", over="face")
     nose = spot(0.0, -0.30, degrees)
+    if abs(degrees) > 60.0:
+        tip = complex(math.copysign(0.965, degrees), -0.24)
+        brush.fill(ellipse(tip, 0.085, 0.07), skin, "nose", over="face", bulk=0.9)
     if nose.narrow > 0.3:
         brush.fill(
             ellipse(nose.at + 0.02 * math.sin(math.radians(degrees)), 0.055, 0.038), mix(skin, (214, 96, 84), 0.42), "nose", over="face"
@@ -139,7 +142,7 @@ def _draw_brow(brush: Brush, actor: Actor, look: Look, place: Spot, side: float,
 
 
 def _draw_mouth(brush: Brush, look: Look, opening: float, degrees: float) -> None:
-    shift = -math.copysign(16.0, degrees) * max(0.0, (abs(degrees) - 30.0) / 60.0)
+    shift = -math.copysign(25.0, degrees) * max(0.0, (abs(degrees) - 30.0) / 60.0)
     place = spot(shift, MOUTH_Y, degrees)
     if place.narrow < 0.12:
         return
@@ -153,6 +156,9 @@ def _draw_mouth(brush: Brush, look: Look, opening: float, degrees: float) -> Non
 
 
 def _draw_open_mouth(brush: Brush, look: Look, opening: float, at: complex, left: complex, right: complex, wide: float) -> None:
+    if look.slant > 0.1:
+        _draw_snarl(brush, at, wide, opening)
+        return
     if look.smile > 0.05:
         top, bottom = at + 1j * (look.smile * 0.55), at - 1j * (0.05 + 0.30 * opening)
         outline = [
@@ -174,5 +180,25 @@ def _draw_open_mouth(brush: Brush, look: Look, opening: float, at: complex, left
     if look.smile > 0.05 and opening > 0.4:
         teeth = arc(top + 0.012j, wide * 0.62, 0.055, 180.0, 360.0, 8)
         brush.fill(teeth, WHITE, "mouth", over="face")
-    if look.slant > 0.1:
-        brush.fill(ribbon([at + complex(-wide * 0.7, -0.005), at + complex(wide * 0.7, -0.005)], [0.06, 0.06]), WHITE, "mouth", over="face")
+
+
+def _draw_snarl(brush: Brush, at: complex, wide: float, opening: float) -> None:
+    """An angry mouth: corners down, teeth clenched."""
+    low, high = -0.10 - 0.12 * opening, 0.06 + 0.20 * opening
+    lips = [
+        (-1.0, low),
+        (-1.0, low),
+        (-0.62, high * 0.6),
+        (0.0, high),
+        (0.62, high * 0.6),
+        (1.0, low),
+        (1.0, low),
+        (0.5, low + 0.04),
+        (0.0, low + 0.08),
+        (-0.5, low + 0.04),
+    ]
+    outline = [at + complex(x * wide, y) for x, y in lips]
+    brush.fill(smooth(outline), mix(INK, MOUTH_RED, 0.5), "mouth", over="face")
+    middle = at + 1j * (low + high) * 0.5
+    teeth = [middle + (point - middle) * 0.62 + 0.012j for point in outline]
+    brush.fill(smooth(teeth), WHITE, "mouth", over="face")

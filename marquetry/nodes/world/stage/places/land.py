@@ -49,4 +49,7 @@ def strew(
         distance = 1.0 / ((1 - share) / nearest + share / farthest)
         x = chance.uniform(-0.5, 0.5) * seen * VIEW / theatre.camera.focal * distance + theatre.camera.aside
         own = random.Random(chance.random())
+        at = theatre.camera.project(x, 0.0, distance - theatre.camera.back)
+        if not (-30.0 < at.real < VIEW + 30.0 and at.imag < VIEW + 40.0):
+            continue
         theatre.put(Thing(name, "backdrop"), x, distance - theatre.camera.back, partial(draw, chance=own), foot=0.0)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import random
 
+import numpy
+
 from marquetry.nodes.world.stage.curves import arc, ellipse, ribbon, smooth
 from marquetry.nodes.world.stage.palette import WOOD, Rgb, darker, lighter, mix
 from marquetry.nodes.world.stage.sketch import Brush
@@ -36,9 +38,8 @@ def draw_tree(brush: Brush, colour: Rgb, seed: int = 0) -> None:
             ellipse(at + complex(-0.08, 0.10), radius * 0.66, radius * 0.56), lighter(colour, 0.16), "leaves", over="leaves", bulk=0.75
         )
     for at, radius in lobes[:3]:
-        brush.fill(
-            arc(at - 0.10j, radius * 0.72, radius * 0.62, 190.0, 350.0, 10), darker(colour, 0.13), "leaves", over="leaves", bulk=0.75
-        )
+        crescent = (arc(at, radius * 0.82, radius * 0.76, 200.0, 340.0, 12), arc(at, radius * 0.82, radius * 0.46, 340.0, 200.0, 12))
+        brush.fill(numpy.concatenate(crescent), darker(colour, 0.13), "leaves", over="leaves", bulk=0.75)
 
 
 def draw_pine(brush: Brush, colour: Rgb, seed: int = 0) -> None:
