@@ -120,14 +120,7 @@ async def validate(request: web.Request) -> web.Response:
     )
 
 
-@routes.get(
-    "/jobs",
-    "Jobs",
-    query=JobsQuery,
-    headers=OWNER_HEADER,
-    also=("/api/v1/user/history", "/api/user/history"),
-    answers={200: Answer("jobs, newest first", JobList)},
-)
+@routes.get("/jobs", "Jobs", query=JobsQuery, headers=OWNER_HEADER, answers={200: Answer("jobs, newest first", JobList)})
 async def list_jobs(request: web.Request) -> web.Response:
     query = read_query(request, JobsQuery)
     states = None if query.state is None else (JobState(query.state),)
