@@ -5,6 +5,7 @@ from collections.abc import Mapping
 
 from marquetry.nodes.world.scene import COLOURS, SETTINGS, SUBJECTS, all_contents
 
+CPU_MINUTES = 93  # of the whole training, both cores together
 CARD = """# The built-in model: Marquetry mini
 
 A text-to-image latent-diffusion model of the `sd1` family at a small size, for 64x64 pictures of simple scenes. It is
@@ -48,7 +49,7 @@ latent-diffusion layout; its metadata names the sizes and the training.
 
 ## How it was trained
 
-`make model` (`python -m marquetry.nodes.world.builtin`) retrains it from nothing on two cores, in an estimated 40 minutes (not yet timed whole): {lessons:,} rendered
+`make model` (`python -m marquetry.nodes.world.builtin`) retrains it from nothing in about 47 minutes on two cores ({cpu_minutes} minutes of processor time in one go): {lessons:,} rendered
 scenes; the autoencoder for {autoencoder_steps:,} steps of {autoencoder_batch} (pictures survive it at {autoencoder_db} dB), then text encoder and noise predictor together for
 {diffusion_steps:,} steps of {diffusion_batch} on cached latents, with min-SNR weights, a tenth of the captions emptied for guidance, and averaged weights. The seed
 is {seed}; on one machine the same seed and thread count give the same file. {note}
@@ -57,6 +58,8 @@ is {seed}; on one machine the same seed and thread count give the same file. {no
 
 - It knows the scenes above and nothing else; other words are ignored, and two subjects in one caption are not understood.
 - 64x64 is the size it was trained for. Larger sizes run, and repeat or blur what it knows.
+- Image to image: the less noise there is, the less the model knows it from detail, so with guidance another prompt shifts colours even at
+  a strength of 0.05. Without guidance (1.0) it keeps them.
 - Pictures are softer than the renders that it learnt from, and small details suffer first: a fish is often a plump shape without its eye,
   dark subjects on dark grounds lose their outline, a cat may have a tail on either side. One latent stands for 8x8 pixels. The checker asks
   what is shown, not how well it is drawn, so full marks do not mean perfect pictures.
@@ -83,6 +86,7 @@ def model_card(marks: str, sampling: str, facts: Mapping[str, str], training: Ma
         unet_layers=sizes["unet_layers"],
         autoencoder_channels=", ".join(map(str, sizes["autoencoder_channels"])),
         autoencoder_layers=sizes["autoencoder_layers"],
+        cpu_minutes=CPU_MINUTES,
         note=facts.get("marquetry.note", ""),
         autoencoder_db=facts["marquetry.autoencoder_db"],
         **training,
