@@ -76,11 +76,12 @@ def _of_actor(drawing: Drawing, index: int, parts: dict[str, float], coloured: b
     if parts.get("face", 0.0) > SEEN_SHARE * 2 and coloured:
         found[f"{name} skin"] = person.skin
     face_share = SEEN_FACE_SHARE * (4.0 if drawing.scene.style == "pixel" else 1.0)
-    if parts.get("mouth", 0.0) > face_share and parts.get("left eye", 0.0) + parts.get("right eye", 0.0) > face_share:
+    glasses = person.outfit.glasses
+    shaded = glasses is not None and glasses.kind == "sunglasses"
+    if parts.get("mouth", 0.0) > face_share and (shaded or parts.get("left eye", 0.0) + parts.get("right eye", 0.0) > face_share):
         found[f"{name} expression"] = actor.expression
     irises = max(parts.get("left eye iris", 0.0), parts.get("right eye iris", 0.0))
-    glasses = person.outfit.glasses
-    if irises > SEEN_SHARE * 2 and coloured and not (glasses and glasses.kind == "sunglasses"):
+    if irises > SEEN_SHARE * 2 and coloured and not shaded:
         found[f"{name} eyes"] = person.eyes
     for place, garment in person.outfit.pieces().items():
         if parts.get(PART_OF_PLACE[place], 0.0) > SEEN_SHARE:

@@ -49,7 +49,7 @@ def dress(theatre: Theatre) -> tuple[Rgb, Rgb]:
             high=chance.uniform(2.9, 4.0),
         )
         theatre.put(Thing("town house", "scenery"), x, HOUSES_Z, draw, foot=0.0)
-        x, previous = x + 2.42, colour
+        x, previous = x + 2.38, colour
     side = chance.choice((-1.0, 1.0))
     _put_lamp(theatre, side * 1.9, 2.2)
     _put_lamp(theatre, -side * 3.2, 4.0)
