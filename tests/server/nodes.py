@@ -13,7 +13,7 @@ from PIL import Image as PillowImage
 from marquetry.engine.context import Context
 from marquetry.engine.declare import node
 from marquetry.engine.outcome import NodeOutput
-from marquetry.engine.ports import Range
+from marquetry.engine.ports import File, Range
 from marquetry.engine.registry import Registry
 from marquetry.engine.schema import NodeType
 from tests.server.jobs import trivial
@@ -53,6 +53,12 @@ def paint(context: Context, colour: Literal["red", "green"] = "red", seed: int =
     context.folders.output.mkdir(parents=True, exist_ok=True)
     (context.folders.output / name).write_bytes(data.getvalue())
     return NodeOutput(ui={"images": [{"filename": name, "subfolder": "", "type": "output"}]})
+
+
+@node(id="Measure", title="Measure", category="test", private=True)
+def measure(context: Context, file: Annotated[str, File("input")]) -> int:
+    """How many bytes a file of the input folder has."""
+    return context.folders.annotated(file).stat().st_size
 
 
 def registry() -> Registry:
