@@ -67,6 +67,12 @@ class People:
             write_whole(self.folder / PEOPLE_FILE, json.dumps(self.names(), ensure_ascii=False, indent=2).encode())
         return id
 
+    def remove(self, id: str) -> None:
+        """Forget a person; their folder is left to whoever calls."""
+        with self._lock:
+            if self.names().pop(id, None) is not None:
+                write_whole(self.folder / PEOPLE_FILE, json.dumps(self.names(), ensure_ascii=False, indent=2).encode())
+
     def settings(self, owner: str) -> dict[str, Any]:
         """What the editor keeps for a person."""
         return _read_object(self.home(owner) / SETTINGS_FILE)

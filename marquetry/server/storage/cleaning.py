@@ -91,6 +91,10 @@ class Cleaning:
                 report.failed.append(f"{part.__name__.strip('_').replace('_', ' ')}: {error}")
         return report
 
+    async def delete_abandoned(self, now_ms: int) -> None:
+        """Only the bytes that belong to no file any more."""
+        await self._delete_abandoned(Report(), now_ms, False)
+
     def _before_ms(self, now_ms: int) -> int:
         return now_ms - int(self._storage.settings.orphan_minutes * 60_000)
 

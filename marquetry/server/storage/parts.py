@@ -72,6 +72,11 @@ def expired_uploads(connection: Connection, now_ms: int, limit: int) -> list[str
     )
 
 
+def uploads_of(connection: Connection, owner: str) -> list[str]:
+    """The ids of an owner's uploads."""
+    return list(connection.execute(select(uploads.c.id).where(uploads.c.owner == owner)).scalars())
+
+
 class PartUploads:
     """Uploads in parts of this machine. One part of an upload is taken at a time."""
 
