@@ -25,6 +25,7 @@ ClipType = Literal[
     "chroma", "ace", "omnigen2", "qwen_image", "hunyuan_image",
 ]  # fmt: skip
 DualClipType = Literal["sdxl", "sd3", "flux", "hunyuan_video", "hidream", "hunyuan_image"]
+TextFile = Annotated[str, File("text_encoders")]
 EncoderDevice = Annotated[Literal["default", "cpu"], Optional, Advanced]
 
 
@@ -91,6 +92,18 @@ def load_two_clips(
 ) -> Clip:
     """Loads two text encoders for the families that read both."""
     return context.models.load_text_encoder((clip_name1, clip_name2), type)
+
+
+@node(id="TripleCLIPLoader", title="TripleCLIPLoader", category="advanced/loaders")
+def load_three_clips(clip_name1: TextFile, clip_name2: TextFile, clip_name3: TextFile, context: Context) -> Clip:
+    """Loads the three text encoders of Stable Diffusion 3, in any order."""
+    return context.models.load_text_encoder((clip_name1, clip_name2, clip_name3), "sd3")
+
+
+@node(id="QuadrupleCLIPLoader", title="QuadrupleCLIPLoader", category="advanced/loaders")
+def load_four_clips(clip_name1: TextFile, clip_name2: TextFile, clip_name3: TextFile, clip_name4: TextFile, context: Context) -> Clip:
+    """Loads the four text encoders of HiDream, in any order."""
+    return context.models.load_text_encoder((clip_name1, clip_name2, clip_name3, clip_name4), "hidream")
 
 
 @node(id="VAELoader", title="Load VAE", category="loaders")

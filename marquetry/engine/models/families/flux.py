@@ -39,7 +39,7 @@ T5_TOKENS = 256
 PATCH = 2
 GUIDANCE = "guidance"
 DEFAULT_GUIDANCE = 3.5
-REFERENCES = "references"
+REFERENCES, METHOD = "references", "reference_latents_method"
 MASK_CHANNELS = 64  # the fill model takes a mask in pixels, 8 x 8 of them to a latent one
 
 
@@ -119,6 +119,7 @@ class Flux(TransformerFamily):
             pictures = [model.latent_format.process_in(repeated(picture, batch)) for picture in references]
             for number, picture in enumerate(pictures):
                 made[f"{REFERENCES}.{number}"] = picture
+            made[METHOD] = extras.get(METHOD, "offset")
         return made
 
     def forward(self, model: Model, network: Any, x: Tensor, time: Tensor, values: Mapping[str, Any]) -> Tensor:
@@ -127,7 +128,7 @@ class Flux(TransformerFamily):
         rows, columns = x.shape[-2] // PATCH, x.shape[-1] // PATCH
         beside = [padded_to(values[CONCAT], PATCH)] if CONCAT in values else []
         tokens, places = [packed(torch.cat([x, *beside], dim=1))], [grid(rows, columns)]
-        for picture, place in _placed(values):
+        for picture, place in _placed(values, rows, columns):
             tokens.append(packed(picture))
             places.append(place)
         output = network(
@@ -155,17 +156,28 @@ class Flux(TransformerFamily):
         return torch.cat([model.latent_format.process_in(picture), cut.to(picture.device)], dim=1)
 
 
-def _placed(values: Mapping[str, Any]) -> list[tuple[Tensor, Tensor]]:
-    """Reference pictures with the places of their tokens: of index 1, beside or below each other so that they stay compact."""
+def _placed(values: Mapping[str, Any], rows: int, columns: int) -> list[tuple[Tensor, Tensor]]:
+    """Reference pictures with the places of their tokens, beside a picture of that many rows and columns.
+
+    `offset`: all of index 1, beside or below each other so that they stay compact; `index`: numbered, each at the origin; `uxo`: of the
+    picture's own index, one after the other along the diagonal behind it (Wu et al. 2025, "Less-to-More Generalization").
+    """
     placed: list[tuple[Tensor, Tensor]] = []
-    height = width = 0
+    method = values.get(METHOD)
+    height, width = (rows, columns) if method == "uxo" else (0, 0)
     number = 0
     while (key := f"{REFERENCES}.{number}") in values:
         picture = padded_to(values[key], PATCH)
-        rows, columns = picture.shape[-2] // PATCH, picture.shape[-1] // PATCH
-        top, left = (0, width) if rows + height > columns + width else (height, 0)
-        placed.append((picture, grid(rows, columns, index=1, top=top, left=left)))
-        height, width = max(height, rows + top), max(width, columns + left)
+        high, wide = picture.shape[-2] // PATCH, picture.shape[-1] // PATCH
+        if method == "index":
+            index, top, left = number + 1, 0, 0
+        elif method == "uxo":
+            index, top, left = 0, height, width
+            height, width = height + high, width + wide
+        else:
+            index, (top, left) = 1, (0, width) if high + height > wide + width else (height, 0)
+            height, width = max(height, high + top), max(width, wide + left)
+        placed.append((picture, grid(high, wide, index=index, top=top, left=left)))
         number += 1
     return placed
 

@@ -52,7 +52,8 @@ class TextEncoder:
     @property
     def key(self) -> tuple[Any, ...]:
         """Equal keys encode equal prompts equally."""
-        return self.fingerprint, str(self.dtype), self.layers_run(), tuple(adapter.key for adapter in self.adapters)
+        lengths = self.part.min_tokens, self.part.padding
+        return self.fingerprint, str(self.dtype), self.layers_run(), lengths, tuple(adapter.key for adapter in self.adapters)
 
     @contextmanager
     def loaded(self) -> Iterator[None]:

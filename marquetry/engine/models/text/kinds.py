@@ -112,4 +112,5 @@ def _end(chunk: Chunk) -> int:
 
 
 def _padded(tokens: Sequence[WeightedToken], part: TextEncoderPart) -> Chunk:
-    return (*tokens, *[(part.pad_token, 1.0)] * (part.min_tokens - len(tokens)))
+    length = max(part.min_tokens, len(tokens) + part.padding)
+    return (*tokens, *[(part.pad_token, 1.0)] * (length - len(tokens)))

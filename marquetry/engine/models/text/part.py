@@ -15,7 +15,8 @@ AdapterPart: TypeAlias = Literal["text_encoder", "text_encoder_2", "text_encoder
 class TextEncoderPart:
     """`layer` is the one whose output is used: 0 the last, 1 the one before, ...; `final_norm` whether the norm at the end is applied to it.
 
-    `absent_layers` counts layers that the published encoder has after the file's last one; prompts end in `pad_token`s up to `min_tokens`.
+    `absent_layers` counts layers that the published encoder has after the file's last one; prompts end in at least `padding` `pad_token`s and are
+    filled up to `min_tokens`.
     `projected`: pooled outputs go through the file's projection, where it has one. `masked`: padding is hidden from the words.
     `adapter_part` is what adapters call this encoder.
     """
@@ -28,6 +29,7 @@ class TextEncoderPart:
     final_norm: bool = True
     projected: bool = True
     min_tokens: int = 0
+    padding: int = 0
     masked: bool = False
     adapter_part: AdapterPart = "text_encoder"
 
