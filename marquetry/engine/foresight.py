@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 
 from marquetry.engine.folders import DATA_FOLDERS
 from marquetry.engine.graph import Graph, Link, Node
-from marquetry.engine.schema import NodeType
+from marquetry.engine.schema import Input, NodeType
 from marquetry.engine.usage import Extent, Foreseen, Usage, number_of
 from marquetry.engine.validation import order_of
 
@@ -47,6 +47,16 @@ class ForeseenNode:
     families: frozenset[str]
 
 
+@dataclass(frozen=True, slots=True)
+class _About:
+    """What matters of a node type: its inputs that name files, those that are lazy, whether it passes a schedule on."""
+
+    files: tuple[Input, ...]
+    lazy: frozenset[str]
+    gives_sigmas: bool
+    number: str
+
+
 @dataclass(slots=True)
 class Foresight:
     """Reads graphs. `read_size` and `read_family` look into files; None: it is not known."""
@@ -55,6 +65,7 @@ class Foresight:
     limits: Limits = field(default_factory=Limits)
     read_size: SizeReader = lambda kind, name: None
     read_family: FamilyReader = lambda kind, name: None
+    _known: dict[str, _About] = field(default_factory=dict)
 
     def nodes(self, graph: Graph, outputs: Iterable[str]) -> list[ForeseenNode]:
         """Everything that the outputs need, parents before children. The graph is valid. Nodes of unknown types consume nothing."""
@@ -85,7 +96,8 @@ class Foresight:
                 families |= known.families
             else:
                 inputs[name] = value
-        for declared in node_type.inputs:
+        about = self._about(node_type)
+        for declared in about.files:
             kind, value = declared.file_kind, inputs.get(declared.name)
             if kind is None or value is None or value in declared.also:
                 continue
@@ -100,7 +112,7 @@ class Foresight:
                     families |= own
                     inputs[declared.name] = Foreseen(self.limits.extent, 0, own)
         extent = node_type.extent(inputs) if node_type.extent is not None else picture or self.limits.extent
-        number = self._number(node, node_type, inputs)
+        number = self._number(about, inputs)
         result = Foreseen(extent, self.limits.number if number is None else number, frozenset(families), number is not None)
         seen[node.id] = result
         usage = () if node_type.usage is None else node_type.usage(inputs)
@@ -109,13 +121,23 @@ class Foresight:
     def _unknown(self, families: frozenset[str]) -> Foreseen:
         return Foreseen(self.limits.extent, self.limits.number, families, known=False)
 
-    def _number(self, node: Node, node_type: NodeType, inputs: Mapping[str, Any]) -> int | None:
+    def _about(self, node_type: NodeType) -> _About:
+        known = self._known.get(node_type.id)
+        if known is None:
+            known = self._known[node_type.id] = _About(
+                tuple(declared for declared in node_type.inputs if declared.file_kind is not None),
+                frozenset(declared.name for declared in node_type.inputs if declared.lazy),
+                any(output.type == "SIGMAS" for output in node_type.outputs),
+                "value" if node_type.id.startswith("Primitive") else "steps",
+            )
+        return known
+
+    def _number(self, about: _About, inputs: Mapping[str, Any]) -> int | None:
         """The number, or the steps of the schedule, that a node gives; None: it is not known."""
-        source = "value" if node.type_id.startswith("Primitive") else "steps"
-        given = inputs.get(source)
+        given = inputs.get(about.number)
         if given is not None:
             return None if isinstance(given, Foreseen) and not given.known else number_of(given)
-        if not any(output.type == "SIGMAS" for output in node_type.outputs):
+        if not about.gives_sigmas:
             return None
         linked = [value for value in inputs.values() if isinstance(value, Foreseen)]
         return max((value.number for value in linked if value.known), default=None)
@@ -130,7 +152,7 @@ class Foresight:
                 continue
             found.add(id)
             node_type = self.types.get(graph.nodes[id].type_id)
-            lazy = {declared.name for declared in node_type.inputs if declared.lazy} if node_type is not None else set()
+            lazy = self._about(node_type).lazy if node_type is not None else frozenset()
             for name, value in graph.nodes[id].inputs.items():
                 if type(value) is Link and name not in lazy and value.node_id in graph.nodes:
                     pending.append(value.node_id)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 HOLD_TTL_MS = 300_000
 IMAGES = "images"
+LOW_BALANCE = "balance.low"
 
 
 def open_run(connection: Connection, terms: Terms, limits: dict[str, int | None], now_ms: int) -> None:
@@ -56,8 +57,11 @@ def open_run(connection: Connection, terms: Terms, limits: dict[str, int | None]
     )
 
 
-def close_runs(connection: Connection, ends: Sequence[tuple[str, str]], now_ms: int) -> None:
-    """Runs ended, each in a state: give back what is left of holds and quotas, and note what each cost. Again does nothing."""
+def close_runs(connection: Connection, ends: Sequence[tuple[str, str]], now_ms: int, low_microcredits: int = 0) -> None:
+    """Runs ended, each in a state: give back what is left of holds and quotas, and note what each cost. Again does nothing.
+
+    Whose credits fall below `low_microcredits` by it has that noted too, once for each time that they fall.
+    """
     terms = find_terms(connection, [run_id for run_id, _ in ends])
     columns = node_executions.c
     for run_id, state in ends:
@@ -70,6 +74,7 @@ def close_runs(connection: Connection, ends: Sequence[tuple[str, str]], now_ms: 
         _return_quotas(connection, agreed, int(covered), state)
         closed = {"state": state, "closed_ms": now_ms, "charged_microcredits": int(charged)}
         connection.execute(update(run_quotes).where(run_quotes.c.run_id == run_id).values(**closed))
+        _note_low(connection, agreed.owner, int(charged), low_microcredits, now_ms)
         details = orjson.dumps({"quoted_microcredits": agreed.maximum_microcredits, "plan": agreed.conditions.plan})
         connection.execute(
             insert(usage_events).values(
@@ -103,6 +108,16 @@ def resume_run(connection: Connection, run_id: str, now_ms: int) -> MarketError 
     except MarketError as error:
         return error
     return None
+
+
+def _note_low(connection: Connection, owner: str, charged: int, low: int, now_ms: int) -> None:
+    if not low or not charged:
+        return
+    found = ledger.balance(connection, owner)
+    left = found.spendable + found.held
+    if left < low <= left + charged:
+        row = {"owner": owner, "event_type": LOW_BALANCE, "run_id": None, "listing": None, "microcredits": left, "details": None}
+        connection.execute(insert(usage_events).values(**row, created_ms=now_ms))
 
 
 def _return_quotas(connection: Connection, terms: Terms, covered: int, state: str) -> None:

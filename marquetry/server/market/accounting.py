@@ -22,7 +22,7 @@ from marquetry.server.database.database import Database
 from marquetry.server.database.tables import jobs
 from marquetry.server.jobs.accounting import Accounting
 from marquetry.server.jobs.job import JobState, Submission
-from marquetry.server.jobs.lease import Heartbeat, Held, Leased, LeaseRequest, Loss, Lost, lease_jobs, lose_leases, renew_leases
+from marquetry.server.jobs.lease import Leased, LeaseRequest, Loss, Lost, lease_jobs, lose_leases
 from marquetry.server.jobs.live import ended, now_ms
 from marquetry.server.jobs.queue import Cancel, Cancelled, Finish, Inserted, NewJob, cancel_jobs, finish_jobs, insert_jobs
 from marquetry.server.jobs.together import Together
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
 logger = logging.getLogger(__name__)
-KEEP_MS = 60_000  # how often holds are renewed; they last several times as long
 LIVE = (str(JobState.QUEUED), str(JobState.RUNNING))
 
 
@@ -53,11 +52,9 @@ class MarketAccounting(Accounting):
         super().__init__()
         self._market = market
         self._database = database
-        self._kept_ms = 0
         self.insert = self._insert
         self.insert_together = self._insert_together
         self.lease = self._lease
-        self.renew = self._renew
         self.lose = self._lose
         self.cancel = self._cancel
         self.finish = self._finish
@@ -125,11 +122,8 @@ class MarketAccounting(Accounting):
             return True
         _, history = ended(leased.id, JobState.FAILED, error.code, error.message, time_ms)
         finish_jobs(connection, [Finish(leased.id, leased.token, JobState.FAILED, time_ms, history)])
-        close_runs(connection, [(leased.id, str(JobState.FAILED))], time_ms)
+        self._close(connection, [(leased.id, str(JobState.FAILED))], time_ms)
         return False
-
-    def _renew(self, connection: Connection, beats: Sequence[Heartbeat]) -> list[list[Held] | Exception]:
-        return renew_leases(connection, beats)
 
     def keep(self, connection: Connection, times_ms: Sequence[int]) -> list[int | Exception]:
         """Holds of jobs that wait or run go on; those that nobody renewed end. Gives how many ended."""
@@ -144,14 +138,14 @@ class MarketAccounting(Accounting):
         results = lose_leases(connection, losses)
         for loss, result in zip(losses, results, strict=True):
             if isinstance(result, list):
-                close_runs(connection, [(lost.id, str(lost.state)) for lost in result if lost.state.is_final], loss.now_ms)
+                self._close(connection, [(lost.id, str(lost.state)) for lost in result if lost.state.is_final], loss.now_ms)
         return results
 
     def _cancel(self, connection: Connection, wishes: Sequence[Cancel]) -> list[Cancelled | Exception]:
         results = cancel_jobs(connection, wishes)
         for wish, result in zip(wishes, results, strict=True):
             if isinstance(result, Cancelled) and result.ended:
-                close_runs(connection, [(wish.id, str(JobState.CANCELLED))], wish.finished_ms)
+                self._close(connection, [(wish.id, str(JobState.CANCELLED))], wish.finished_ms)
         return results
 
     def _finish(self, connection: Connection, finishes: Sequence[Finish]) -> list[bool | Exception]:
@@ -163,8 +157,11 @@ class MarketAccounting(Accounting):
             reports = [end.report if end.report is not None else Report(end.id, end.token, ()) for end in ends]
             completed = [end.id for end in ends if end.state is JobState.COMPLETED]
             record(connection, self._market.tariff, reports, time_ms, completed)
-            close_runs(connection, [(end.id, str(end.state)) for end in ends], time_ms)
+            self._close(connection, [(end.id, str(end.state)) for end in ends], time_ms)
         return results
+
+    def _close(self, connection: Connection, ends: Sequence[tuple[str, str]], time_ms: int) -> None:
+        close_runs(connection, ends, time_ms, self._market.settings.low_balance_microcredits)
 
     def _record(self, connection: Connection, reports: Sequence[Report]) -> list[bool | Exception]:
         """Charges of nodes that finished; False where the lease is another's by now: then nothing is charged."""

@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections import ChainMap
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 import orjson
@@ -63,15 +64,16 @@ class Foreseer:
             types = ChainMap(places.types, dict(types))
             sealed, inside = frozenset(places.gates), places.seals
         folders = self.folders.of(owner)
-        foresight = Foresight(types, self.limits, lambda kind, name: self._size(folders, kind, name), self._family)
+        token = cache(lambda kind, name: self._token(owner, folders, kind, name))  # every file is looked at once for each graph
+        foresight = Foresight(types, self.limits, cache(lambda kind, name: self._size(folders, kind, name)), cache(self._family))
         nodes = foresight.nodes(graph, outputs)
-        signatures = self._sign(graph, nodes, owner, folders)
+        signatures = _sign(nodes, token)
         consumers: list[Consumer] = []
         for node in nodes:
             if not node.usage and not node.files and not node.linked_files:
                 continue
             id = node.node.id
-            files = [self._token(owner, folders, kind, name) for kind, name in node.files]
+            files = [token(kind, name) for kind, name in node.files]
             resources = (*(resource for usage in node.usage for resource in usage.resources), *files)
             outer = inside[id].outer_id if id in inside else id
             consumers.append(Consumer(id, outer, node.type.id, node.usage, resources, node.linked_files, node.certain, signatures.get(id)))
@@ -116,25 +118,26 @@ class Foreseer:
                 identity = self._identities[key] = FileIdentity(folders)
         return identity(kind, name).hex()
 
-    def _sign(self, graph: Graph, nodes: Sequence[ForeseenNode], owner: str, folders: Folders) -> dict[str, str]:
-        """What stands for the content that each node makes; only for comparison with what the same owner made."""
-        signed: dict[str, str] = {}
-        for node in nodes:
-            if node.type.not_idempotent or node.type.fingerprint is not None:
-                continue
-            inputs: list[Any] = []
-            for name, value in sorted(node.node.inputs.items()):
-                if type(value) is Link:
-                    parent = signed.get(value.node_id)
-                    if parent is None:
-                        break
-                    inputs.append((name, parent, value.slot))
-                else:
-                    inputs.append((name, value))
+
+def _sign(nodes: Sequence[ForeseenNode], token: Callable[[str, str], str]) -> dict[str, str]:
+    """What stands for the content that each node makes; only for comparison with what the same owner made."""
+    signed: dict[str, str] = {}
+    for node in nodes:
+        if node.type.not_idempotent or node.type.fingerprint is not None:
+            continue
+        inputs: list[Any] = []
+        for name, value in sorted(node.node.inputs.items()):
+            if type(value) is Link:
+                parent = signed.get(value.node_id)
+                if parent is None:
+                    break
+                inputs.append((name, parent, value.slot))
             else:
-                tokens = [self._token(owner, folders, kind, name) for kind, name in (*node.files, *_data_files(node))]
-                signed[node.node.id] = _digest([node.type.id, node.type.version, inputs, tokens])
-        return signed
+                inputs.append((name, value))
+        else:
+            tokens = [token(kind, name) for kind, name in (*node.files, *_data_files(node))]
+            signed[node.node.id] = _digest([node.type.id, node.type.version, inputs, tokens])
+    return signed
 
 
 def _need(nodes: Sequence[ForeseenNode]) -> Need:
