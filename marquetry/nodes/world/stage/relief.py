@@ -17,19 +17,23 @@ if TYPE_CHECKING:
 Floats = NDArray[numpy.float32]
 STEPS = (0.14, 0.34, 0.60)
 FORM_SHADE = 0.34
+COARSE_FROM = 256  # pixels
 
 
 def darkness(drawing: Drawing) -> Floats:
-    """How much light is missing at each pixel, `[S, S]` in 0..1."""
-    inks, index, scale = drawing.sketch.inks, drawing.sketch.pixels(), drawing.sketch.size / VIEW
-    parts = part_numbers(inks)
+    """How much light is missing at each pixel, `[S, S]` in 0..1. It is soft: large pictures are judged at every second pixel."""
+    inks, size = drawing.sketch.inks, drawing.sketch.size
+    step = 2 if size >= COARSE_FROM else 1
+    index, scale = drawing.sketch.pixels()[::step, ::step], size / step / VIEW
     bulk = numpy.array([0.0 if ink.glows else ink.bulk * scale for ink in inks], dtype=numpy.float32)
-    dark = _form_shade(parts[index], bulk[index], drawing.light.towards, scale) * (FORM_SHADE * drawing.light.strength)
-    fallen = _fallen(drawing, scale)
+    dark = _form_shade(part_numbers(inks)[index], bulk[index], drawing.light.towards, scale) * (FORM_SHADE * drawing.light.strength)
+    fallen = _fallen(drawing, size // step)
     if fallen is not None:
         ground = numpy.array([ink.ground for ink in inks], dtype=numpy.float32)
         dark += fallen * ground[index] * (1.0 - dark)
-    return dark
+    if step == 1:
+        return dark
+    return numpy.asarray(Image.fromarray(dark).resize((size, size), Image.Resampling.BILINEAR))
 
 
 def part_numbers(inks: list[Ink]) -> NDArray[numpy.int32]:
@@ -56,8 +60,8 @@ def _form_shade(part: Index, bulk: Floats, towards: tuple[float, float, float], 
     return numpy.asarray(soft).astype(numpy.float32) / 255.0
 
 
-def _fallen(drawing: Drawing, scale: float) -> Floats | None:
-    size = drawing.sketch.size
+def _fallen(drawing: Drawing, size: int) -> Floats | None:
+    scale = size / VIEW
     sheets: dict[float, Image.Image] = {}
     for shadow in drawing.theatre.shadows:
         sheet = sheets.setdefault(shadow.dark, Image.new("L", (size, size)))

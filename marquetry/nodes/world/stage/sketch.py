@@ -19,6 +19,7 @@ VIEW = 256.0  # a picture is this wide in its own units, however many pixels it 
 MANY_SAMPLES_UP_TO = 128  # pixels: smaller pictures need finer edges
 BACKDROP = 0  # the ink of sky and ground
 Index = NDArray[numpy.int32]
+InkFacts = tuple[Rgb, int, str, str, float, float, bool, bool]  # the fields of an Ink
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +69,7 @@ class Sketch:
     def __init__(self, size: int) -> None:
         self.size = size
         self.inks: list[Ink] = [Ink((0, 0, 0), 0, "backdrop", "backdrop", float("inf"), 0.0, ground=True)]
-        self._numbers: dict[Ink, int] = {}
+        self._numbers: dict[InkFacts, int] = {}
         self._samples: Index | None = None
         self._pixels: Index | None = None
         self.fine = 4 if size <= MANY_SAMPLES_UP_TO else 3  # samples per pixel, in each direction
@@ -78,12 +79,15 @@ class Sketch:
 
     def paint(self, points: Points, ink: Ink) -> None:
         """Fill an outline, given in the picture's units."""
-        number = self._numbers.get(ink)
+        self.fill(points, (ink.colour, ink.thing, ink.part, ink.line, ink.distance, ink.bulk, ink.glows, ink.ground))
+
+    def fill(self, points: Points, facts: InkFacts) -> None:
+        """As `paint`, with the ink's fields in a tuple: an ink that is known already isn't made again."""
+        number = self._numbers.get(facts)
         if number is None:
-            number = self._numbers[ink] = len(self.inks)
-            self.inks.append(ink)
-        flat = (points * self._scale).view(numpy.float64)
-        self._draw.polygon(flat.tolist(), fill=number)
+            number = self._numbers[facts] = len(self.inks)
+            self.inks.append(Ink(*facts))
+        self._draw.polygon((points * self._scale).view(numpy.float64).tolist(), fill=number)
 
     def samples(self) -> Index:
         """Ink numbers `[size * fine, size * fine]`, when all is painted."""
@@ -113,8 +117,8 @@ class Brush:
 
     def fill(self, points: Shape, colour: Rgb, part: str, over: str | None = None, bulk: float = 0.15, glows: bool = False) -> None:
         """Fill an outline. `over` is the part that this is a detail of; `bulk` is in the drawing's own units."""
-        ink = Ink(colour, self.thing, part, over or part, self.distance, round(bulk * self.unit, 1), glows)
-        self.sketch.paint(self.frame.place(points), ink)
+        facts = (colour, self.thing, part, over or part, self.distance, round(bulk * self.unit, 1), glows, False)
+        self.sketch.fill(self.frame.place(points), facts)
 
     def at(self, point: complex, scale: float = 1.0, turn: float = 0.0) -> Brush:
         """A brush for a drawing within this one."""
