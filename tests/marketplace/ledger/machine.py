@@ -188,6 +188,11 @@ class LedgerMachine(RuleBasedStateMachine):
         self.now_ms += pause_ms
         self.renew(renewed)
 
+    @rule(owner=owners, amount=st.integers(1, 500))
+    def hold_when_grants_have_expired(self, owner: str, amount: int) -> None:
+        self.now_ms += 2 * TTL_MS
+        self.place_hold(owner, f"later {len(self.model.holds)}", amount, None)
+
     @rule(crash=crashes)
     def expire_holds(self, crash: int | None) -> None:
         self.both(
