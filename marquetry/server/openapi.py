@@ -20,6 +20,13 @@ DESCRIPTION = """Graphs of nodes in, pictures out. Routes below `/api/v1` are Ma
 work unchanged: each of these stands below `/api` and at the root."""
 
 
+SECURITY: Mapping[str, Mapping[str, str]] = {
+    "bearer": {"type": "http", "scheme": "bearer", "description": "an access token, an API key (mq_...) or a service token (mqs_...)"},
+    "cookie": {"type": "apiKey", "in": "cookie", "name": "mq_access", "description": "with X-CSRF-Token on every change"},
+}
+"""How callers show who they are, on a server with accounts."""
+
+
 class ErrorBody(BaseModel):
     """What is wrong, for programs (`code`), for people (`message`), and what more there is to say."""
 
@@ -63,7 +70,7 @@ def document(routes: Iterable[Route]) -> dict[str, Any]:
         "servers": [{"url": "/"}],
         "tags": [{"name": tag} for tag in dict.fromkeys(route.tag for route in routes)],
         "paths": paths,
-        "components": {"schemas": schemas.definitions},
+        "components": {"schemas": schemas.definitions, "securitySchemes": SECURITY},
     }
 
 
@@ -123,6 +130,11 @@ def _operation(route: Route, path: str, number: int, schemas: _Schemas) -> dict[
     }
     if route.description:
         operation["description"] = route.description
+    operation["security"] = [] if route.access.public else [{"bearer": []}, {"cookie": []}]
+    if not route.access.public:
+        operation["x-scope"] = route.access.scope_for(route.method)
+    if route.access.permission:
+        operation["x-permission"] = route.access.permission
     if number:
         operation["x-same-as"] = plain(route.paths[0])
     parameters = [*_path_parameters(path), *_query_parameters(route, schemas), *_header_parameters(route.headers)]

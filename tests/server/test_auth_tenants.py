@@ -201,7 +201,7 @@ async def test_a_socket_hears_of_its_own_persons_jobs_alone(peer: Peer, estate: 
     await theirs.ended(own)
     heard = json.dumps(theirs.texts)
     assert own in heard and not any(job_id in heard for job_id in (estate.done, *estate.busy))
-    lines = []
+    lines: list[dict[str, Any]] = []
     while own not in json.dumps(lines) or lines[-1]["type"] != "finished":
         lines.append(json.loads((await asyncio.wait_for(ours.receive(), PATIENCE_S)).data))
     assert not any(job_id in json.dumps(lines) for job_id in (estate.done, *estate.busy))

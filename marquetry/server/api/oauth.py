@@ -30,8 +30,8 @@ class Onward(Plain):
 
 
 class ComingBack(Plain):
-    state: str = Field(default="", max_length=4096)
-    code: str = Field(default="", max_length=4096)
+    state: str = Field(default="", max_length=500)
+    code: str = Field(default="", max_length=1500)
     error: str = Field(default="", max_length=200)
 
 
