@@ -36,9 +36,9 @@ class BaseModel:
     hash: str = ""
 
     def __post_init__(self) -> None:
-        for part, what in ((self.model, "model"), (self.clip, "text encoder"), (self.vae, "autoencoder")):
+        for part, what in ((self.model, "a model"), (self.clip, "a text encoder"), (self.vae, "an autoencoder")):
             if part is None:
-                raise TrainingFailed(f"training needs a {what}, which the checkpoint lacks; load one and link it")
+                raise TrainingFailed(f"training needs {what}, which the checkpoint lacks; load one and link it")
         if self.model.family not in BASE_VERSIONS:
             known = ", ".join(sorted(BASE_VERSIONS))
             raise TrainingFailed(f"a model of the family {self.model.family} can't be trained here; link one of {known}")
@@ -51,6 +51,14 @@ class BaseModel:
     def prediction(self) -> Prediction:
         """What the network says of a noisy latent."""
         return PREDICTIONS[self.model.sampling.prediction]
+
+    @property
+    def identity(self) -> list[Any]:
+        """What of the base decides what is learnt; the same in every run, whether a file's hash was known at first or not."""
+        text = [encoder.fingerprint for encoder in self.clip.encoders.values() if encoder.fingerprint != self.model.fingerprint]
+        adapters = [adapter.key for adapter in self.model.adapters]
+        adapters += [adapter.key for encoder in self.clip.encoders.values() for adapter in encoder.adapters]
+        return [self.hash or self.model.fingerprint, text, adapters]
 
     @property
     def base_version(self) -> str:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import safe_open
@@ -50,9 +51,17 @@ class Captioner(nn.Module):
         heads, count = max(1, facts.width // 32), len(facts.words) + SPECIAL
         self.patches = nn.Conv2d(3, facts.width, facts.patch, stride=facts.patch)
         self.places = nn.Parameter(0.02 * torch.randn(1, (facts.side // facts.patch) ** 2, facts.width))
-        layer = {"dim_feedforward": facts.width * 4, "dropout": 0.0, "activation": "gelu", "batch_first": True, "norm_first": True}
-        self.encoder = nn.TransformerEncoder(nn.TransformerEncoderLayer(facts.width, heads, **layer), facts.layers, enable_nested_tensor=False)  # type: ignore[arg-type]
-        self.decoder = nn.TransformerDecoder(nn.TransformerDecoderLayer(facts.width, heads, **layer), facts.layers)  # type: ignore[arg-type]
+        layer: dict[str, Any] = {
+            "dim_feedforward": facts.width * 4,
+            "dropout": 0.0,
+            "activation": "gelu",
+            "batch_first": True,
+            "norm_first": True,
+        }
+        self.encoder = nn.TransformerEncoder(
+            nn.TransformerEncoderLayer(facts.width, heads, **layer), facts.layers, enable_nested_tensor=False
+        )
+        self.decoder = nn.TransformerDecoder(nn.TransformerDecoderLayer(facts.width, heads, **layer), facts.layers)
         self.table = nn.Embedding(count, facts.width)
         self.turns = nn.Parameter(0.02 * torch.randn(1, facts.length, facts.width))
         self.norm = nn.LayerNorm(facts.width)
@@ -79,7 +88,9 @@ class Captioner(nn.Module):
 class CaptionerStage(Stage):
     """Learns to go on with each caption, word by word."""
 
-    def __init__(self, dataset: Dataset, recipe: StageRecipe, seed: int, compute: Compute | None = None, facts: CaptionerFacts | None = None) -> None:
+    def __init__(
+        self, dataset: Dataset, recipe: StageRecipe, seed: int, compute: Compute | None = None, facts: CaptionerFacts | None = None
+    ) -> None:
         facts = facts or CaptionerFacts(lexicon(dataset))
         if not facts.words:
             raise TrainingFailed("no picture has a caption; put a .txt of the same name beside each")
@@ -129,9 +140,14 @@ def describe(captioner: Captioner, pictures: Sequence[Tensor]) -> list[str]:
     return [joined([captioner.facts.words[number - SPECIAL] for number in row if number >= SPECIAL]) for row in words.tolist()]
 
 
-def write_captioner(path: Path, captioner: Captioner, name: str) -> None:
+def write_captioner(path: Path, captioner: Captioner, name: str, facts: Mapping[str, str] | None = None) -> None:
     """Writes a caption model with its lexicon."""
-    write_weights(path, captioner.state_dict(), {"modelspec.title": name, FACTS_KEY: json.dumps(asdict(captioner.facts))}, torch.float32)
+    write_weights(
+        path,
+        captioner.state_dict(),
+        {"modelspec.title": name, FACTS_KEY: json.dumps(asdict(captioner.facts))} | dict(facts or {}),
+        torch.float32,
+    )
 
 
 def read_captioner(path: Path) -> Captioner:

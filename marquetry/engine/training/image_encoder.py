@@ -120,10 +120,12 @@ def pooled_words(base: BaseModel, caption: str) -> Tensor:
     return pooled
 
 
-def write_encoder(path: Path, state: Mapping[str, Tensor], recipe: EncoderRecipe, name: str) -> None:
+def write_encoder(
+    path: Path, state: Mapping[str, Tensor], recipe: EncoderRecipe, name: str, facts: Mapping[str, str] | None = None
+) -> None:
     """Writes `vision_model.*` and `visual_projection.weight`; what shapes can't show is metadata."""
     kept = {key: tensor for key, tensor in state.items() if not key.endswith("position_ids")}
-    write_weights(path, kept, {"modelspec.title": name, CONFIG_KEY: json.dumps(recipe.config())})
+    write_weights(path, kept, {"modelspec.title": name, CONFIG_KEY: json.dumps(recipe.config())} | dict(facts or {}))
 
 
 def read_encoder(path: Path) -> Network:

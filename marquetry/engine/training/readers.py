@@ -63,7 +63,9 @@ class PictureReader(nn.Module):
         self.blocks = nn.ModuleList()
         for before, width in zip(facts.widths, (*facts.widths[1:], facts.widths[-1]), strict=True):
             self.blocks.append(_Block(before, width))
-        outputs = {"direction": DIMENSIONS} if facts.kind == "direction" else {name: len(answers) for name, answers in facts.questions.items()}
+        outputs = (
+            {"direction": DIMENSIONS} if facts.kind == "direction" else {name: len(answers) for name, answers in facts.questions.items()}
+        )
         last = facts.widths[-1]
         self.heads = nn.ModuleDict({_safe(name): nn.Linear(2 * last, count) for name, count in outputs.items()})
         self.names = {_safe(name): name for name in outputs}
@@ -94,7 +96,13 @@ class ReaderStage(Stage):
     """Learns from pictures, bytes `[N, H, W, 3]`, and truths: numbers of answers `[N]` by question, or directions `[N, 3]`."""
 
     def __init__(
-        self, pictures: Sequence[Tensor], truths: Mapping[str, Tensor], facts: ReaderFacts, recipe: StageRecipe, seed: int, compute: Compute | None = None
+        self,
+        pictures: Sequence[Tensor],
+        truths: Mapping[str, Tensor],
+        facts: ReaderFacts,
+        recipe: StageRecipe,
+        seed: int,
+        compute: Compute | None = None,
     ) -> None:
         wanted = {"direction"} if facts.kind == "direction" else set(facts.questions)
         if not len(pictures) or set(truths) != wanted or any(len(truth) != len(pictures) for truth in truths.values()):
@@ -134,7 +142,9 @@ class ReaderStage(Stage):
 
 def write_reader(path: Path, reader: PictureReader, name: str, facts: Mapping[str, str] | None = None) -> None:
     """Writes a reader with what it needs to be read back; `facts` are more metadata, such as its accuracy."""
-    write_weights(path, reader.state_dict(), {"modelspec.title": name, FACTS_KEY: reader.facts.as_json()} | dict(facts or {}), torch.float32)
+    write_weights(
+        path, reader.state_dict(), {"modelspec.title": name, FACTS_KEY: reader.facts.as_json()} | dict(facts or {}), torch.float32
+    )
 
 
 def read_reader(path: Path) -> PictureReader:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -96,7 +96,7 @@ def edges(pictures: Tensor) -> Tensor:
     return torch.cat([pictures[..., :-1, 1:] - here, pictures[..., 1:, :-1] - here], dim=1)
 
 
-def write_upscaler(path: Path, state: dict[str, Tensor], recipe: UpscalerRecipe, name: str) -> None:
+def write_upscaler(path: Path, state: dict[str, Tensor], recipe: UpscalerRecipe, name: str, more: Mapping[str, str] | None = None) -> None:
     """Writes the bare state that spandrel reads."""
     purpose = "restoration" if recipe.scale == 1 else "upscaling"
     facts = {
@@ -105,7 +105,7 @@ def write_upscaler(path: Path, state: dict[str, Tensor], recipe: UpscalerRecipe,
         "marquetry.purpose": purpose,
         "marquetry.scale": str(recipe.scale),
     }
-    write_weights(path, state, facts, dtype=torch.float32)
+    write_weights(path, state, facts | dict(more or {}), dtype=torch.float32)
 
 
 def read_upscaler(state: dict[str, Tensor]) -> Compact:

@@ -21,7 +21,7 @@ SIDE = 64
 WORDS = tuple(
     f"a {colour} {subject} {place}"
     for colour, place in (("red", "on the beach"), ("blue", "in the snow"), ("yellow", "in the forest"), ("green", "in the city"))
-    for subject in ("car", "cat", "house", "boat", "flower", "tree")
+    for subject in ("car", "cat", "house", "boat")
 )
 
 

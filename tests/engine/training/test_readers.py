@@ -10,7 +10,16 @@ import torch
 from torch import Tensor
 
 from marquetry.engine.errors import ModelFormatError
-from marquetry.engine.training.captioner import CaptionerFacts, CaptionerStage, describe, joined, lexicon, read_captioner, split, write_captioner
+from marquetry.engine.training.captioner import (
+    CaptionerFacts,
+    CaptionerStage,
+    describe,
+    joined,
+    lexicon,
+    read_captioner,
+    split,
+    write_captioner,
+)
 from marquetry.engine.training.dataset import Dataset, from_memory
 from marquetry.engine.training.errors import TrainingFailed
 from marquetry.engine.training.loop import Loop
@@ -80,7 +89,9 @@ def test_attributes_are_read_from_pictures_never_seen(taught: ReaderStage, tmp_p
     reader = read_reader(tmp_path / "reader.safetensors")
     examples = drawn(60, 5000)
     answers = read_attributes(reader, [picture for picture, _, _ in examples])
-    right = [answer["colour"][0] == colour and answer["place"][0] == place for answer, (_, colour, place) in zip(answers, examples, strict=True)]
+    right = [
+        answer["colour"][0] == colour and answer["place"][0] == place for answer, (_, colour, place) in zip(answers, examples, strict=True)
+    ]
     assert sum(right) >= 55
     assert all(0.0 < sure <= 1.0 for answer in answers for _, sure in answer.values())
     assert all(torch.equal(weight, reader.state_dict()[name]) for name, weight in taught.trained().state_dict().items())
@@ -89,7 +100,9 @@ def test_attributes_are_read_from_pictures_never_seen(taught: ReaderStage, tmp_p
 def test_the_direction_of_light_is_read_within_a_few_degrees(tmp_path: Path) -> None:
     truth = directions(96, 0)
     pictures = [shaded(direction, number) for number, direction in enumerate(truth)]
-    stage = ReaderStage(pictures, {"direction": truth}, ReaderFacts("direction", 16, (16, 24, 32)), StageRecipe(80, 24, 4e-3, 5, 0.9), seed=0)
+    stage = ReaderStage(
+        pictures, {"direction": truth}, ReaderFacts("direction", 16, (16, 24, 32)), StageRecipe(80, 24, 4e-3, 5, 0.9), seed=0
+    )
     Loop(stage).run()
     unseen = directions(30, 1)
     read = read_directions(stage.trained(), [shaded(direction, 500 + number) for number, direction in enumerate(unseen)])
