@@ -73,7 +73,7 @@ def grow(image: Image, context: Context) -> NodeOutput[Image]:
     """Goes on as a graph of its own."""
     graph = GraphBuilder()
     first = graph.node("ImageInvert", id="hush-grown", image=image)
-    return NodeOutput(first.out(0), expand=graph.finalize())
+    return NodeOutput(first.out(0), expand=graph.finalize())  # type: ignore[arg-type]  # a link stands for the value
 
 
 @node(id="Snoop", title="Snoop", category="test", output_node=True, hidden={"dynprompt": "DYNPROMPT"})
@@ -88,7 +88,7 @@ def burgle(image: Image, target: str = "") -> NodeOutput[Image]:
     """Tries to take a value from inside another node by a link in its own expansion."""
     graph = GraphBuilder()
     taken = graph.node("ImageInvert", image=[target, 0])
-    return NodeOutput(taken.out(0), expand=graph.finalize())
+    return NodeOutput(taken.out(0), expand=graph.finalize())  # type: ignore[arg-type]  # a link stands for the value
 
 
 def registry() -> Registry:

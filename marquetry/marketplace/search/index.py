@@ -15,24 +15,32 @@ if TYPE_CHECKING:
 
 MATCHES = table("listing_search", column("rowid"), column("document"))
 _remove = {name: text(f"DELETE FROM listing_search WHERE {key} = :seq") for name, key in (("sqlite", "rowid"), ("postgresql", "seq"))}
+_DOCUMENT = (
+    "setweight(to_tsvector('simple', :title), 'A') || setweight(to_tsvector('simple', :words), 'B') || "
+    "setweight(to_tsvector('simple', :body), 'D')"
+)
+_change = {
+    "sqlite": text("UPDATE listing_search SET title = :title, words = :words, body = :body WHERE rowid = :seq"),
+    "postgresql": text(f"UPDATE listing_search SET document = {_DOCUMENT} WHERE seq = :seq"),
+}
 _add = {
     "sqlite": text("INSERT INTO listing_search (rowid, title, words, body) VALUES (:seq, :title, :words, :body)"),
-    "postgresql": text(
-        "INSERT INTO listing_search (seq, document) VALUES (:seq, setweight(to_tsvector('simple', :title), 'A') || "
-        "setweight(to_tsvector('simple', :words), 'B') || setweight(to_tsvector('simple', :body), 'D'))"
-    ),
+    "postgresql": text(f"INSERT INTO listing_search (seq, document) VALUES (:seq, {_DOCUMENT})"),
 }
 
 
 def index_listing(connection: Connection, listing_id: str) -> None:
-    """Bring a listing's row up to date: there while it is published, gone else."""
+    """Bring a listing's row up to date, from its first publication on; whether it is shown is asked of the listing.
+
+    Rows are changed, never taken out and put in again: in one transaction SQLite's FTS5 before 3.42 loses itself over that.
+    """
     row = connection.execute(select(listings).where(listings.c.id == listing_id)).first()
-    if row is None:
+    if row is None or row.published_ms is None:
         return
     dialect = connection.dialect.name
-    connection.execute(_remove[dialect], {"seq": row.seq})
-    if row.state == "published":
-        connection.execute(_add[dialect], {"seq": row.seq, **_words(connection, row)})
+    words = {"seq": row.seq, **_words(connection, row)}
+    if not connection.execute(_change[dialect], words).rowcount:
+        connection.execute(_add[dialect], words)
 
 
 def remove_from_index(connection: Connection, seq: int) -> None:

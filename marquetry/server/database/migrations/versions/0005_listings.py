@@ -25,7 +25,7 @@ def _search() -> None:
         op.execute("CREATE TABLE listing_search (seq BIGINT PRIMARY KEY, document TSVECTOR NOT NULL)")
         op.execute("CREATE INDEX ix_listing_search_document ON listing_search USING GIN (document)")
     else:
-        op.execute("CREATE VIRTUAL TABLE listing_search USING fts5(title, words, body, tokenize = 'unicode61', prefix = '2 3')")
+        op.execute("CREATE VIRTUAL TABLE listing_search USING fts5(title, words, body, tokenize = 'unicode61')")
 
 
 def _listings() -> None:
