@@ -15,7 +15,7 @@ from marquetry.engine.errors import EngineError, GraphError
 from marquetry.engine.graph import NO_POLICY, Graph, Link, Node
 from marquetry.engine.outcome import ExecutionBlocker
 from marquetry.engine.schema import Input, NodeType, Output
-from marquetry.engine.usage import Usage, UsageRule
+from marquetry.engine.usage import Usage, UsageRule, largest
 
 PREFIX = "listing:"
 MARK = "#"  # between the id of the node that stood there and those of what it stood for; ids inside never hold it
@@ -230,6 +230,7 @@ def gate(sealed: Sealed, outermost: bool) -> NodeType:
         catches=frozenset(names),
         passes_blocked=True,
         usage=_use(sealed),
+        extent=largest(*names),
         shows_linked=bool(shown),
     )
 

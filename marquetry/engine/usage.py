@@ -146,6 +146,18 @@ def joined(*names: str) -> ExtentRule:
     return rule
 
 
+def largest(*names: str) -> ExtentRule:
+    """Outputs are as large as the largest of some inputs."""
+
+    def rule(inputs: Mapping[str, Any]) -> Extent:
+        found = Extent(1, 1)
+        for name in names:
+            found = found.at_least(extent_of(inputs.get(name)))
+        return found
+
+    return rule
+
+
 def extent_of(value: Any) -> Extent:
     """Of pictures `[B, H, W, C]`, of latents `{"samples": [B, C, (T,) h, w]}`, of lists of either; nothing is one pixel."""
     if isinstance(value, Foreseen):

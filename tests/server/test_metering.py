@@ -20,6 +20,7 @@ from marquetry.server.database.database import one_by_one
 from marquetry.server.market.keys import MARKET
 from tests.server import nodes
 from tests.server.peer import Peer, served
+from tests.server.test_openapi import faults_of, in_a_thread
 
 PATIENCE_S = 20.0
 IMAGE = 20 * MICROCREDITS
@@ -297,3 +298,11 @@ async def test_comfy_clients_are_told_in_their_own_way(opened: Shop) -> None:
     answer = await opened.peer.json("POST", "/prompt", 402, json={"prompt": drawing(count=100)}, headers=opened.headers)
     assert answer["error"]["type"] == "insufficient_credits"
     assert answer["error"]["extra_info"]["required"] == 2000 * MICROCREDITS
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_the_routes_of_prices_keep_their_promises_under_made_up_requests(tmp_path: Path) -> None:
+    with in_a_thread(served(tmp_path / "data", market={"enabled": True})) as (address, headers):
+        tried, faults = faults_of(address, headers, frozenset({"Prices", "Plans"}))
+    assert tried == 5
+    assert not faults, "\n\n".join(faults)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
 from marquetry.engine.usage import Usage
 from marquetry.marketplace.pricing.errors import UnknownWeights
-from marquetry.marketplace.pricing.price import QUOTA_OPERATIONS, Charge, Conditions, PriceList
+from marquetry.marketplace.pricing.price import Charge, Conditions, PriceList
 from marquetry.marketplace.pricing.royalties import RoyaltyBook, RoyaltyLine
 
 
@@ -86,11 +86,10 @@ def quote(
 
     Raises UnknownOperation, and UnknownWeights for weights that are not named and whose creators' prices have no bound.
     """
-    wanted = list(dict.fromkeys(resource for consumer in consumers for resource in consumer.resources))
-    owed = {line.resource: line for line in book.lines(wanted, owner, conditions.priced_ms)} if wanted else {}
+    owed = _owed(consumers, book, owner, conditions.priced_ms)
     nodes: list[QuotedNode] = []
     for consumer in consumers:
-        royalties = tuple(owed[resource] for resource in dict.fromkeys(consumer.resources) if resource in owed)
+        royalties = owed.get(consumer.resources, ())
         charge = prices.charge(consumer.usage, conditions, royalties, covered=images_left)
         images_left -= charge.covered
         royalties = tuple(
@@ -102,9 +101,13 @@ def quote(
     return Quote(conditions, tuple(nodes))
 
 
-def pictures_in(usages: Iterable[Usage]) -> int:
-    """How many images that a plan counts."""
-    return sum(usage.quantity for usage in usages if usage.operation.startswith(QUOTA_OPERATIONS))
+def _owed(consumers: Sequence[Consumer], book: RoyaltyBook, owner: str, now_ms: int) -> dict[tuple[str, ...], tuple[RoyaltyLine, ...]]:
+    """What a node owes that draws upon so many resources together: every node for itself, also where several use one listing."""
+    groups = dict.fromkeys(consumer.resources for consumer in consumers if consumer.resources)
+    everything = list(dict.fromkeys(resource for group in groups for resource in group))
+    if not everything or not book.lines(everything, owner, now_ms):  # most graphs draw upon nothing that is listed
+        return {}
+    return {group: book.lines(list(dict.fromkeys(group)), owner, now_ms) for group in groups}
 
 
 def _unknown(consumer: Consumer, prices: PriceList, conditions: Conditions) -> int:

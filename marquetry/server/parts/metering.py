@@ -32,6 +32,8 @@ def install(application: web.Application) -> None:
     settings = application[keys.SETTINGS]
     if not settings.market.enabled:
         return
+    from marquetry.marketplace.listings.royalty import ListingRoyalties
+    from marquetry.marketplace.listings.uses import note_uses
     from marquetry.server.market.accounting import MarketAccounting
     from marquetry.server.market.consumers import Foreseer
     from marquetry.server.market.market import Market, limits_of
@@ -40,6 +42,7 @@ def install(application: web.Application) -> None:
     checking = application[keys.CHECK]
     foreseer = Foreseer(checking.registry, application[keys.FOLDERS], limits_of(settings.market), checking.limits.nodes)
     market = Market(settings.market, application[keys.DATABASE], foreseer)
+    market.royalties, market.note_uses = ListingRoyalties, note_uses
     application[MARKET] = market
     application[keys.JOBS].accounting = MarketAccounting(market, application[keys.DATABASE])
     application[keys.JOBS].standing = PlanStanding(market)

@@ -132,3 +132,8 @@ def test_weights_that_only_the_run_will_name_are_bounded_or_refused() -> None:
     assert quote([styled], PRICES, conditions(), NoRoyalties(), "bob").maximum_microcredits == 60 * MICROCREDITS
     with pytest.raises(UnknownWeights, match="choose the file in the node itself"):
         quote([Consumer("1", "1", "Load", (), unnamed=True)], PRICES, conditions(), NoRoyalties(), "bob")
+
+
+def test_every_node_owes_for_itself_also_where_two_use_one_listing() -> None:
+    consumers = [Consumer(id, id, "Style", (Usage("lora.apply"),), ("ink",)) for id in "12"]
+    assert quote(consumers, PRICES, conditions(), Shelf(listed("ink", 20)), "bob").maximum_microcredits == 40 * MICROCREDITS
