@@ -8,16 +8,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
 from sqlalchemy import Connection, select
 
 from marquetry.marketplace import ledger
+from marquetry.marketplace.listings.closure import Closure, PublishedGraph
 from marquetry.marketplace.metering.tables import listing_uses, node_executions
 from marquetry.marketplace.pricing.royalties import RoyaltyLine
 from marquetry.marketplace.schema import MICROCREDITS
 from marquetry.server import keys
 from marquetry.server.database.database import one_by_one
 from marquetry.server.market.keys import MARKET
+from marquetry.server.published.definitions import pack
 from tests.server import nodes
 from tests.server.peer import Peer, served
 from tests.server.test_openapi import faults_of, in_a_thread
@@ -298,6 +301,58 @@ async def test_comfy_clients_are_told_in_their_own_way(opened: Shop) -> None:
     answer = await opened.peer.json("POST", "/prompt", 402, json={"prompt": drawing(count=100)}, headers=opened.headers)
     assert answer["error"]["type"] == "insufficient_credits"
     assert answer["error"]["extra_info"]["required"] == 2000 * MICROCREDITS
+
+
+POSTER = "listing:ann/poster@1.0.0"
+
+
+def publish(opened: Shop, graph: dict[str, Any]) -> str:
+    """Let a graph with an input `count` and an output stand as one node; its resource."""
+    definition = {
+        "graph": graph,
+        "inputs": [{"name": "count", "node": "draw", "input": "count", "type": "INT", "required": True, "options": {}}],
+        "outputs": [{"name": "value", "node": "style", "slot": 0, "type": "INT"}],
+        "shows": [],
+        "previews": [],
+    }
+    content = "c0ffee" * 10
+    made = PublishedGraph("ann/poster", "1.0.0", "Poster", "", content, orjson.dumps(definition))
+    packed = pack(Closure({POSTER: made}))
+
+    async def find(names: Any, owner: str) -> bytes:
+        return packed
+
+    opened.peer.application[keys.CHECK].find_published = find
+    return content
+
+
+async def test_nodes_inside_a_published_graph_are_charged_one_by_one_and_shown_as_one(opened: Shop) -> None:
+    ink = style(opened, "ink.safetensors")
+    inside = {"draw": nodes.whole("Draw", value=4), "style": nodes.whole("Style", name="ink.safetensors")}
+    inside["style"]["inputs"]["value"] = ["draw", 0]
+    poster = publish(opened, inside)
+    opened.list(
+        **{
+            ink: RoyaltyLine("cem/ink", "cem", "lora", "per_use", 20 * MICROCREDITS, ink),
+            poster: RoyaltyLine("ann/poster", "ann", "workflow", "per_use", 40 * MICROCREDITS, poster),
+        }
+    )
+    graph = {"p": {"class_type": POSTER, "inputs": {"count": 3}}, "show": {"class_type": "Show", "inputs": {"value": ["p", 0]}}}
+    quote = await opened.peer.json("POST", "/api/v1/quote", json=graph, headers=opened.headers)
+    assert (quote["maximum"], len(quote["lines"])) == (120, 1)
+    assert [line["listing"] for line in quote["lines"][0]["royalties"]] == ["ann/poster"]
+    job_id = await opened.run(graph)
+    assert await opened.charges(job_id) == {"p#draw": 60, "p#style": 20, "p": 40}
+    receipt = await opened.peer.send("GET", f"/api/v1/jobs/{job_id}/receipt", headers=opened.headers)
+    for hidden in (b"cem", b"ink", b"Draw", b"Style", b"image.standard", b"p#"):
+        assert hidden not in receipt
+    assert orjson.loads(receipt)["charged"] == 120
+    again = await opened.run(graph)
+    assert sum((await opened.charges(again)).values()) == 60  # made before: royalties alone, of both
+    database = opened.peer.application[keys.DATABASE]
+    earned = [(await database.read(ledger.earnings, creator)).accrued // MICROCREDITS for creator in ("ann", "cem")]
+    assert earned == [60, 30]
+    assert await opened.balance() == (820, 0)
 
 
 @pytest.mark.filterwarnings("ignore")
