@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
+from collections.abc import Mapping
+from typing import Any
+
 from aiohttp import hdrs, web
 
 from marquetry.marketplace.accounts import api_keys, one_time
@@ -13,6 +17,7 @@ from marquetry.marketplace.accounts.opaque import hashed, same
 from marquetry.marketplace.accounts.rates import refused
 from marquetry.marketplace.accounts.roles import EVERYTHING, STAFF
 from marquetry.marketplace.accounts.sessions import Standing
+from marquetry.marketplace.accounts.signing import Keys
 from marquetry.marketplace.errors import MarketError, Unauthenticated
 from marquetry.server.accounts.cookies import ACCESS_COOKIE, CSRF_COOKIE, CSRF_HEADER
 from marquetry.server.accounts.origins import address_of, within
@@ -27,6 +32,7 @@ from marquetry.server.http.origin import OriginGuard
 APPLICATION_SCOPES = frozenset({"read", "run"})  # of sessions that another application holds for a person
 KEY_STARTS = tuple(f"{prefix}_" for prefix in PREFIXES.values())
 SLOW_CLASSES = frozenset({"sign_in", "register", "reset"})  # counted by address, whoever is signed in
+MOST_CHECKED = 10_000
 SIGN_IN = "sign in, or send a key: Authorization: Bearer mq_..."
 
 
@@ -37,6 +43,7 @@ class Gatekeeper:
         self._accounts = accounts
         self._guard = guard
         self.calls = Calls(accounts)
+        self._checked: OrderedDict[str, tuple[Keys, Mapping[str, Any]]] = OrderedDict()
 
     async def admit(self, request: web.Request) -> None:
         """Find out who calls and put that into the request. Raises Unauthenticated, NotAllowed or TooManyRequests."""
@@ -79,11 +86,10 @@ class Gatekeeper:
     async def _of_token(self, token: str, access: Access, address: str) -> Caller:
         if token.startswith(KEY_STARTS):
             return await self.of_key(token, fresh=access.fresh)
-        claims = self._accounts.keys.verify(token, ACCESS)
-        return await self._of_session(str(claims["sid"]), access.fresh, address)
+        return await self._of_session(str(self._claims(token)["sid"]), access.fresh, address)
 
     async def _of_cookie(self, request: web.Request, cookie: str, access: Access, address: str) -> Caller:
-        claims = self._accounts.keys.verify(cookie, ACCESS)
+        claims = self._claims(cookie)
         if _opens_socket(request) and not self._guard.trusts(request):
             raise CsrfRefused("pages of other sites can't open sockets with your cookies; use a ticket")
         if request.method not in SAFE_METHODS:
@@ -91,6 +97,18 @@ class Gatekeeper:
             if not same(str(claims.get("csrf")), hashed(request.headers.get(CSRF_HEADER, ""))):
                 raise CsrfRefused(f"the header {CSRF_HEADER} is of another sign-in; read the cookie {CSRF_COOKIE} again")
         return await self._of_session(str(claims["sid"]), access.fresh, address)
+
+    def _claims(self, token: str) -> Mapping[str, Any]:
+        """What an access token says. One that was checked with the same keys is only asked whether its time is over. Raises TokenInvalid."""
+        keys = self._accounts.keys
+        known = self._checked.get(token)
+        if known is not None and known[0] is keys and known[1]["exp"] * 1000 > self._accounts.clock_ms():
+            return known[1]
+        claims = keys.verify(token, ACCESS)
+        self._checked[token] = keys, claims
+        if len(self._checked) > MOST_CHECKED:
+            self._checked.popitem(last=False)
+        return claims
 
     async def _of_ticket(self, ticket: str, access: Access, address: str) -> Caller:
         given = await self._accounts.write(one_time.redeem, ticket, Purpose.SOCKET, self._accounts.clock_ms())
