@@ -25,7 +25,7 @@ from marquetry.nodes.lora import load_lora
 from tests import checkpoints
 from tests.engine.training.studio import SIDE, base_of, context_in, negatives
 
-QUICK = StageRecipe(steps=60, batch=6, learning_rate=6e-3, warmup_steps=5, ema_decay=0.9)
+QUICK = StageRecipe(steps=40, batch=6, learning_rate=7e-3, warmup_steps=5, ema_decay=0.9)
 STYLE = LoraRecipe(QUICK, LowRankSizes(rank=8, alpha=8.0))
 
 
