@@ -28,12 +28,13 @@ from marquetry.engine.ports import Image, Range
 from marquetry.engine.registry import Registry
 from marquetry.engine.schema import NodeType
 from marquetry.engine.usage import operation
-from marquetry.server import keys
 from marquetry.server.app import MAX_LINE_BYTES, create_app
 from marquetry.server.database.database import Database
 from marquetry.server.jobs.service import JobService
+from marquetry.server.jobs.workers.inline import InlineWorker
 from marquetry.server.jobs.workers.parts import EngineParts
 from marquetry.server.jobs.workers.process import ProcessWorker
+from marquetry.server.jobs.workers.worker import Worker
 from marquetry.server.logs import LogBuffer
 from marquetry.server.settings import Settings
 from tests.server.jobs import trivial
@@ -114,12 +115,14 @@ def build_engine(options: Mapping[str, Any]) -> EngineParts:
 
 
 @asynccontextmanager
-async def served(data: Path, **settings: Any) -> AsyncIterator[Peer]:
-    """A server of several people with a worker in a child process."""
+async def served(data: Path, *, inline: bool = False, **settings: Any) -> AsyncIterator[Peer]:
+    """A server of several people with a worker in a child process, or in its own."""
     chosen = Settings(data=data, multi_user=True, **settings)
     data.mkdir(parents=True, exist_ok=True)
     database = await Database.open(chosen.database)
-    jobs = JobService(database, [ProcessWorker(FACTORY, {"data": str(data)})])
+    options = {"data": str(data)}
+    worker: Worker = InlineWorker(lambda: build_engine(options)) if inline else ProcessWorker(FACTORY, options)
+    jobs = JobService(database, [worker])
     folders = Folders(data)
     application = create_app(chosen, jobs, registry(), folders, logs=LogBuffer())
     runner = web.AppRunner(application, access_log=None, shutdown_timeout=1.0, max_line_size=MAX_LINE_BYTES)
@@ -136,7 +139,3 @@ async def served(data: Path, **settings: Any) -> AsyncIterator[Peer]:
     finally:
         await runner.cleanup()
         await database.close()
-
-
-def database_of(peer: Peer) -> Database:
-    return peer.application[keys.DATABASE]

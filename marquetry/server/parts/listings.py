@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+
 from aiohttp import web
 
 from marquetry.marketplace.search.database import DatabaseSearch
 from marquetry.server.keys import CHECK, DATABASE, OBJECT_INFO, SETTINGS
+from marquetry.server.market.keys import MARKET
 from marquetry.server.published.catalogue import CATALOGUE, Catalogue
 from marquetry.server.published.search import SEARCH
 
@@ -18,3 +21,14 @@ def install(application: web.Application) -> None:
     application[CATALOGUE] = catalogue
     application[CHECK].find_published = catalogue.find
     application[SEARCH] = DatabaseSearch()
+
+
+async def run(application: web.Application) -> AsyncIterator[None]:
+    """Where jobs cost credits, royalties are looked up among the listings, and uses are counted with the charges."""
+    if MARKET in application:
+        from marquetry.marketplace.listings.royalty import ListingRoyalties
+        from marquetry.marketplace.listings.uses import note_uses
+
+        application[MARKET].royalties = ListingRoyalties
+        application[MARKET].note_uses = note_uses
+    yield
