@@ -27,7 +27,7 @@ format: $(DEVELOPMENT)
 
 # Every benchmark, or those named: make bench ARGS="engine startup".
 bench: $(DEVELOPMENT)
-	$(BIN)/marquetry bench $(or $(ARGS),engine job_queue http_prompts startup first_image sharing memory save_png lora_switch quote)
+	$(BIN)/marquetry bench $(or $(ARGS),engine job_queue ledger http_prompts startup first_image sharing memory save_png lora_switch quote)
 
 # Trains the built-in model again from nothing.
 model: $(DEVELOPMENT)

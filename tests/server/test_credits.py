@@ -15,9 +15,11 @@ import pytest
 import pytest_asyncio
 
 from marquetry.marketplace import ledger
+from marquetry.marketplace.accounts.security_events import events_of
 from marquetry.server import keys
 from marquetry.server.database.database import one_by_one
 from tests.server.peer import Peer, served
+from tests.server.people import add, with_accounts
 
 CREDIT = 1_000_000
 
@@ -140,6 +142,7 @@ async def test_an_adjustment_happens_once_for_its_key_and_needs_a_reason(peer: P
     assert (await peer.json("POST", "/api/admin/credits", json=taken))["balance"]["credits"] == 2
     refused = await peer.json("POST", "/api/admin/credits", 402, json={**taken, "amount_microcredits": -9 * CREDIT, "key": "more"})
     assert refused["error"]["code"] == "insufficient_credits"
+    await peer.json("POST", "/api/admin/credits", 409, json={**taken, "amount_microcredits": CREDIT})
     for wrong in ({"reason": "  "}, {"amount_microcredits": 0}, {"key": ""}, {"purse": "other"}):
         await peer.json("POST", "/api/admin/credits", 400, json={**taken, **wrong})
     found = (await peer.json("GET", "/api/v1/credits/history"))["entries"]
@@ -188,6 +191,27 @@ async def test_nobody_reaches_the_credits_of_others(several: Peer) -> None:
     same = {"Idempotency-Key": "k", "comfy-user": ann}
     other = await several.json("POST", "/buzz/reserve", 402, json={"amount": 1}, headers={**same, "comfy-user": bob})
     assert other["error"]["details"]["balance"] == 0
+
+
+async def test_with_accounts_only_admins_adjust_and_everybody_sees_their_own(tmp_path: Path) -> None:
+    async with with_accounts(tmp_path / "data") as peer:
+        root, ann, bob = await add(peer, "root", "admin"), await add(peer, "ann"), await add(peer, "bob")
+        body = {"owner": ann.id, "amount_microcredits": 5 * CREDIT, "reason": "a test", "key": "k"}
+        for path in ("/api/v1/admin/credits", "/api/admin/credits"):
+            await ann.json("POST", path, 403, json=body)
+            await peer.json("POST", path, 401, json=body)
+            await peer.json("POST", path, 403, json=body, headers=await root.key("read", "run", "money"))
+            assert (await root.json("POST", path, json=body))["balance"]["credits"] == 5
+        assert (await ann.json("GET", "/api/v1/credits/balance"))["credits"] == 5
+        assert (await root.json("GET", f"/users/{ann.id}/buzz"))["credits"] == 5
+        await bob.json("GET", f"/users/{ann.id}/buzz", 404)
+        await peer.json("GET", "/api/v1/credits/history.csv", 401)
+        await peer.json("POST", "/buzz/reserve", 403, json={"amount": 1}, headers=await ann.key("read", "run"))
+        reserved = await peer.json("POST", "/buzz/reserve", json={"amount": 1}, headers=await ann.key("money"))
+        await bob.json("POST", "/buzz/release", 404, json={"reservation_id": reserved["reservation_id"]})
+        events = await peer.application[keys.DATABASE].read(events_of, ann.id)
+        noted = [event for event in events if event.kind == "credits_adjusted"]
+        assert noted and noted[0].actor == root.id and noted[0].details["amount_microcredits"] == 5 * CREDIT
 
 
 def command(data: Path, *arguments: str) -> subprocess.CompletedProcess[str]:

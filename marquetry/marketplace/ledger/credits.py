@@ -75,7 +75,7 @@ def debit(
     now_ms: int,
     partly: bool = False,
 ) -> int:
-    """Take credits back: an adjustment, a refunded or disputed purchase. Gives how much was taken; once per `key`.
+    """Take credits back: an adjustment, a refunded or disputed purchase. Gives how much was taken; once per `key`, which `credit` shares.
 
     `partly`: take what there is where it is less than asked for, instead of raising InsufficientCredits. Raises KeyReused, InvalidEntry.
     """
@@ -83,7 +83,7 @@ def debit(
     _check(owner, purse, kind, key)
     shard = shard_of(owner)
     book = Book(connection, [shard], now_ms)
-    posted, request_hash = digest("debit", key), digest(owner, amount, purse, kind)
+    posted, request_hash = digest("credit", key), digest(owner, -amount, purse, kind)
     before = book.replay(posted, request_hash, key)
     if before is not None:
         return sum(abs(int(line.amount)) for line in lines_of(connection, before) if line.amount < 0)

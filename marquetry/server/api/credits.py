@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
 routes = RouteTable("Credits", PREFIXES)
 reservations = RouteTable("Credits", ("/api/v1", ""))
-SPENDING = Access(scope="run", rate="write")
+SPENDING = Access(scope="money")
 ADJUSTING = Access(permission="credits.adjust", scope="admin", fresh=True)
 KEY_HEADER = {"Idempotency-Key": "the same key with the same body reserves once, however often it is sent", **OWNER_HEADER}
 MAX_KEY_CHARACTERS = 256

@@ -80,7 +80,7 @@ class Model:
         self.keys["credit", key] = ((owner, amount, purse), 0)
 
     def debit(self, owner: str, amount: int, purse: str, key: str, partly: bool) -> int:
-        before = self._once("debit", key, (owner, amount, purse))
+        before = self._once("credit", key, (owner, -amount, purse))
         if before is not None:
             return before
         grants = self._open_grants(owner, 0)
@@ -90,7 +90,7 @@ class Model:
         taken = min(there, amount)
         sources = [[None, taken]] if purse == "paid" else _front([[grant.id, grant.remaining] for grant in grants], taken)
         self._put(owner, sources, -1)
-        self.keys["debit", key] = ((owner, amount, purse), taken)
+        self.keys["credit", key] = ((owner, -amount, purse), taken)
         return taken
 
     def place_hold(self, owner: str, run_id: str, amount: int, now_ms: int, ttl_ms: int) -> None:
