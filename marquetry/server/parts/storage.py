@@ -11,6 +11,7 @@ from aiohttp import web
 
 from marquetry.server import keys
 from marquetry.server.jobs.live import now_ms
+from marquetry.server.market.keys import MARKET
 from marquetry.server.storage.cleaning import Cleaning
 from marquetry.server.storage.job_results import JobResults
 from marquetry.server.storage.links import Links, signing_secret
@@ -48,6 +49,10 @@ def install(application: web.Application) -> None:
 async def run(application: web.Application) -> AsyncIterator[None]:
     """While the server does."""
     room = application[STORAGE]
+    if MARKET in application:
+        from marquetry.server.storage.sold_plans import SoldPlans
+
+        room.storage.plans = SoldPlans(application[MARKET], room.storage.plans)
     tasks = [asyncio.create_task(_clean(room))]
     if room.storage.settings.record_results:
         tasks.append(asyncio.create_task(room.results.run()))

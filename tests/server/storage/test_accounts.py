@@ -5,8 +5,15 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
+from sqlalchemy import Connection
+
+from marquetry.marketplace.plans.subscriptions import subscribe
+from marquetry.server.database.database import one_by_one
+from marquetry.server.jobs.live import now_ms
+from marquetry.server.market.keys import MARKET
 from marquetry.server.people_work import PEOPLE_WORK
 from marquetry.server.storage.people_requests import find_request
+from marquetry.server.storage.plans import DAY_MS
 from tests.server.nodes import whole
 from tests.server.peer import PATIENCE_S
 from tests.server.people import PASSWORD, add, log_in, with_accounts
@@ -40,6 +47,22 @@ async def test_a_signed_address_needs_no_sign_in_and_everything_else_does(tmp_pa
         for path in (stored["url"], stored["thumbnail_url"], f"/api/v1/files/{stored['id']}", "/api/v1/files", "/api/v1/user/history"):
             await peer.json("GET", path, 401)
         await peer.json("GET", signed.replace("/content", "/thumbnail"), 403)
+
+
+async def test_where_plans_are_sold_they_say_how_long_files_are_kept(tmp_path: Path) -> None:
+    async with with_accounts(tmp_path / "data", market={"enabled": True}, storage={"quota_bytes": 1_000_000}) as peer:
+        ann, bob = await add(peer, "ann"), await add(peer, "bob")
+        studio = peer.application[MARKET].plans["marty-004:studio"]
+
+        def buy(connection: Connection, time_ms: int) -> None:
+            subscribe(connection, bob.id, studio, time_ms, currency="INR")
+
+        await peer.jobs.database.write(one_by_one(buy), now_ms())
+        for who, days in ((ann, 30), (bob, 90)):
+            stored = await who.json("POST", "/api/v1/files", 201, data=form(picture()))
+            assert stored["expires_ms"] == stored["created_ms"] + days * DAY_MS
+            usage = await who.json("GET", "/api/v1/files/usage")
+            assert (usage["retention_days"], usage["quota_bytes"]) == (days, 1_000_000)
 
 
 async def test_keys_can_neither_export_nor_erase(tmp_path: Path) -> None:

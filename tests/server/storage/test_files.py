@@ -38,6 +38,20 @@ async def test_the_same_bytes_are_kept_once_and_go_with_their_last_file(room: Ro
     assert await stored(room) == 0 and await room.storage.database.read(count, blob_rows) == 0
 
 
+async def test_what_others_have_makes_no_difference_to_who_keeps_the_same(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
+    written: list[str] = []
+    put = room.storage.store.put
+
+    def noted(name: str, *more: Any, **how: Any) -> None:
+        written.append(name)
+        put(name, *more, **how)
+
+    monkeypatch.setattr(room.storage.store, "put", noted)
+    for owner in ("ada", "bob", "ada"):
+        await room.keep(b"same", owner=owner)
+    assert len(written) == 2  # once for each owner: by the time that it takes, nobody can tell who else has it
+
+
 async def test_files_are_found_by_their_owner_alone(room: Room) -> None:
     file = await room.keep(b"mine")
     assert await room.storage.find(file.id, "ada") == file == await room.storage.find(file.id, None)
