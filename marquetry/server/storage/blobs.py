@@ -11,8 +11,9 @@ import secrets
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, Connection, delete, exists, insert, select, update
+from sqlalchemy import ColumnElement, Connection, delete, exists, select, update
 
+from marquetry.marketplace.accounts.upsert import insert_missing
 from marquetry.server.storage.errors import BlobGone
 from marquetry.server.storage.tables import blobs, files
 
@@ -47,15 +48,15 @@ def claim_blob(connection: Connection, claim: Claim) -> Claimed:
     usable = next((row for row in rows if row.state != DELETING), None)
     if usable is None:
         key = claim.sha256 if not rows else f"{claim.sha256}-{secrets.token_hex(8)}"
-        connection.execute(
-            insert(blobs).values(
-                key=key,
-                sha256=claim.sha256,
-                size_bytes=claim.size_bytes,
-                state=PENDING,
-                created_ms=claim.now_ms,
-                touched_ms=claim.now_ms,
-            )
+        insert_missing(
+            connection,
+            blobs,
+            key=key,
+            sha256=claim.sha256,
+            size_bytes=claim.size_bytes,
+            state=PENDING,
+            created_ms=claim.now_ms,
+            touched_ms=claim.now_ms,
         )
         return Claimed(key, known=False)
     connection.execute(update(blobs).where(blobs.c.key == usable.key).values(touched_ms=claim.now_ms))

@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Select, delete, func, insert, select, update
 
+from marquetry.marketplace.accounts.upsert import insert_missing
 from marquetry.server.storage.blobs import condemn_blobs, confirm_blob
 from marquetry.server.storage.errors import StorageFull
 from marquetry.server.storage.file import StoredFile, file_of_row
@@ -163,10 +164,9 @@ def _count(connection: Connection, owner: str, size_bytes: int, number: int, quo
     values = {"bytes": storage_usage.c.bytes + size_bytes, "files": storage_usage.c.files + number}
     if connection.execute(counted.values(**values)).rowcount:
         return
-    known = connection.execute(select(storage_usage.c.owner).where(storage_usage.c.owner == owner)).first()
-    if quota_bytes is not None and (known is not None or size_bytes > quota_bytes):
+    insert_missing(connection, storage_usage, owner=owner, bytes=0, files=0)
+    if not connection.execute(counted.values(**values)).rowcount and quota_bytes is not None:
         raise _full(quota_bytes)
-    connection.execute(insert(storage_usage).values(owner=owner, bytes=max(0, size_bytes), files=max(0, number)))
 
 
 def _full(quota_bytes: int) -> StorageFull:

@@ -30,6 +30,7 @@ logger = logging.getLogger(__name__)
 LOOK_S = 1.0
 PATIENCE_S = 60.0  # between tries while the store can't be reached
 OVERLAP_MS = 2_000  # jobs of several servers do not end in the order in which that is written
+START_OVERLAP_MS = 600_000  # nor while the database was away; what was recorded already is found again and left alone
 PAGE = 500
 MAX_FILES = 10_000  # of one job
 ATTEMPTS = 5
@@ -84,6 +85,7 @@ class JobResults:
         self._tries: dict[str, int] = {}
         self._from_ms: int | None = None
         self._kept_ms = 0
+        self._caught_up = False  # once, since this process began
         self._lock = asyncio.Lock()
 
     async def run(self) -> None:
@@ -106,12 +108,13 @@ class JobResults:
                 self._from_ms = now_ms() if known is None else int(known)
                 if known is None:
                     await self._keep_mark()
-            count, place = 0, (self._from_ms - OVERLAP_MS, 0)
+            count, place = 0, (self._from_ms - (OVERLAP_MS if self._caught_up else START_OVERLAP_MS), 0)
             while page := await self._storage.database.read(ended_since, place, PAGE):
                 count += await self._record_page([job for job in page if job.id not in self._seen])
                 place = (page[-1].finished_ms, page[-1].seq)
                 self._from_ms = max(self._from_ms, page[-1].finished_ms)
             self._seen = {id: time_ms for id, time_ms in self._seen.items() if time_ms >= self._from_ms - 2 * OVERLAP_MS}
+            self._caught_up = True
             if count or self._from_ms > self._kept_ms + PATIENCE_S * 1000:
                 await self._keep_mark()
             return count
