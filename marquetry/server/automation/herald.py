@@ -98,8 +98,9 @@ class Herald:
     async def _run(self) -> None:
         while True:
             try:
-                with suppress(TimeoutError):
-                    await asyncio.wait_for(self._wake.wait(), LOOK_AGAIN_S)
+                with suppress(TimeoutError):  # not wait_for: before Python 3.12 it may swallow a cancellation
+                    async with asyncio.timeout(LOOK_AGAIN_S):
+                        await self._wake.wait()
                 self._wake.clear()
                 if time.monotonic() - self._caught_up_s >= LOOK_AGAIN_S:
                     await self.catch_up()

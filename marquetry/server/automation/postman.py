@@ -105,8 +105,9 @@ class Postman:
             except Exception:  # the database may be away for a while
                 logger.exception("messages to webhooks could not be looked up")
             if pause_s:
-                with suppress(TimeoutError):
-                    await asyncio.wait_for(self._wake.wait(), pause_s)
+                with suppress(TimeoutError):  # not wait_for: before Python 3.12 it may swallow a cancellation
+                    async with asyncio.timeout(pause_s):
+                        await self._wake.wait()
 
     async def _deliver(self, claimed: Claimed, token: str) -> None:
         began = self._clock()

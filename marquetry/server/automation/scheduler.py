@@ -167,8 +167,9 @@ class Scheduler:
                     pause_s = min(max((later - self._clock()) / 1000, 0.05), LOOK_AGAIN_S)
             except Exception:  # the database may be away for a while; what is due stays due
                 logger.exception("schedules could not be run")
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._wake.wait(), pause_s)
+            with suppress(TimeoutError):  # not wait_for: before Python 3.12 it may swallow a cancellation
+                async with asyncio.timeout(pause_s):
+                    await self._wake.wait()
 
 
 def _take(messages: int) -> None:

@@ -149,7 +149,7 @@ def fire(connection: Connection, firing: Firing) -> int:
             due_ms=firing.next_due_ms,
             next_ms=firing.next_ms,
             state=ACTIVE if firing.next_ms is not None else DONE,
-            runs=columns.runs + (firing.state == STARTED),
+            runs=columns.runs + int(firing.state == STARTED),
             last_error=firing.error,
         )
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,11 +11,15 @@ from typing import Any
 
 import pytest
 from aiohttp import web
+from sqlalchemy import Table, create_engine, text
 
+from marquetry.server.automation import tables
 from marquetry.server.database.database import Database
+from marquetry.server.database.tables import jobs
 from tests.server.jobs import postgresql
 
 PATIENCE_S = 30.0
+OURS = (jobs.name, *(value.name for value in vars(tables).values() if isinstance(value, Table)))
 
 
 @pytest.fixture(scope="session")
@@ -22,12 +27,50 @@ def postgresql_server() -> Iterator[str]:
     yield from postgresql.serve()
 
 
+@pytest.fixture(scope="session")
+def migrated_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A SQLite database with all tables, to be copied: making them takes longer than most tests."""
+    path = tmp_path_factory.mktemp("migrated") / "jobs.db"
+    asyncio.run(_open_and_close(f"sqlite:///{path}"))
+    return path
+
+
+@pytest.fixture(scope="session")
+def migrated_postgresql(postgresql_server: str) -> Iterator[str]:
+    """The URL of such a database in PostgreSQL."""
+    for url in postgresql.scratch_database(postgresql_server):
+        asyncio.run(_open_and_close(url))
+        yield url
+
+
+async def _open_and_close(url: str) -> None:
+    await (await Database.open(url)).close()
+
+
 @pytest.fixture(params=["sqlite", "postgresql"])
 def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     if request.param == "sqlite":
+        shutil.copyfile(request.getfixturevalue("migrated_file"), tmp_path / "jobs.db")
         yield f"sqlite:///{tmp_path}/jobs.db"
         return
-    yield from postgresql.scratch_database(request.getfixturevalue("postgresql_server"))
+    yield from _emptied(request.getfixturevalue("migrated_postgresql"))
+
+
+@pytest.fixture
+def shared_url(migrated_postgresql: str) -> Iterator[str]:
+    """A database that several servers can use."""
+    yield from _emptied(migrated_postgresql)
+
+
+def _emptied(url: str) -> Iterator[str]:
+    """The same database for each test: making one, and dropping it, takes seconds on a busy machine."""
+    yield url
+    engine = create_engine(url)
+    try:
+        with engine.begin() as connection:
+            connection.execute(text(f"TRUNCATE {', '.join(OURS)} RESTART IDENTITY CASCADE"))
+    finally:
+        engine.dispose()
 
 
 @pytest.fixture
