@@ -47,6 +47,9 @@ MAX_FILES_PER_KIND = 200_000
 MAX_OWNERS_KEPT = 4096
 OWNERS = ".owners"  # below input, output and temp
 SOUND_OWNER = re.compile(r"[A-Za-z0-9_-]{1,100}")
+PRIVATE_WEIGHTS = (
+    ".private-weights"  # folder below those of models: no list shows it, and graphs name its files only where that is permitted
+)
 ANNOTATION = re.compile(r"^(?P<name>.*?) ?\[(?P<kind>input|output|temp)\]$", re.DOTALL)
 
 
@@ -63,6 +66,7 @@ class Folders:
     kinds: dict[str, tuple[list[Path], set[str]]] = field(default_factory=dict)
     custom_nodes: list[Path] = field(default_factory=list)
     apart: bool = False  # whether each owner has an input, output and temp folder of their own
+    permitted: frozenset[tuple[str, str]] = frozenset()  # private weights that may be named, by kind and name
 
     def __post_init__(self) -> None:
         self.data = self.data.absolute()
@@ -97,6 +101,12 @@ class Folders:
                     self._owned.clear()
                 known = self._owned[owner] = self._view(owner)
             return known
+
+    def permitting(self, weights: Iterable[tuple[str, str]]) -> Folders:
+        """The same folders for who may name these private weights."""
+        view = copy(self)
+        view.permitted = frozenset(weights)
+        return view
 
     def _view(self, owner: str) -> Folders:
         place = owner if SOUND_OWNER.fullmatch(owner) else sha256(owner.encode()).hexdigest()

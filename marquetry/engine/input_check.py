@@ -114,6 +114,12 @@ def _choice(declared: Input, value: Any, folders: Folders) -> Finding | None:
     choices = choices_of(declared, folders)
     if choices is None:
         return None
+    if (
+        isinstance(value, str)
+        and (declared.file_kind, value) in folders.permitted
+        and folders.find(str(declared.file_kind), value) is not None
+    ):
+        return None
     try:
         if value in choices or (
             declared.options.get("multi_select") and isinstance(value, list) and all(part in choices for part in value)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from marquetry.engine.errors import ModelFormatError
-from marquetry.engine.folders import Folders
+from marquetry.engine.folders import PRIVATE_WEIGHTS, Folders
 from marquetry.server.http.errors import NotFound
 
 HIDDEN_KINDS = frozenset({"configs"})
@@ -48,7 +48,7 @@ def metadata(folders: Folders, kind: str, name: str) -> dict[str, str]:
     from marquetry.engine.models.safetensors_file import read_header
 
     path = folders.find(kind, name)
-    if path is None or path.suffix not in (".safetensors", ".sft"):
+    if path is None or PRIVATE_WEIGHTS in name or path.suffix not in (".safetensors", ".sft"):
         raise NotFound(f"there is no safetensors file '{name[:200]}' among the {kind[:60]}")
     said = dict(read_header(path).metadata)
     if not said:
@@ -61,6 +61,8 @@ def preview(folders: Folders, kind: str, folder_number: int, name: str) -> bytes
     from marquetry.engine.pictures import thumbnail
 
     places = folders.model_folders(kind)
+    if PRIVATE_WEIGHTS in name:
+        raise NotFound(f"there is no picture for '{name[:200]}'")
     if not 0 <= folder_number < len(places):
         raise NotFound(f"{kind} has no folder number {folder_number}")
     place = places[folder_number]

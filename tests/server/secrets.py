@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import aiohttp
 from aiohttp import web
@@ -24,7 +24,7 @@ from marquetry.engine.execution.executor import Executor
 from marquetry.engine.expansion import GraphBuilder
 from marquetry.engine.folders import Folders
 from marquetry.engine.outcome import ExecutionBlocker, NodeOutput
-from marquetry.engine.ports import Image, Range
+from marquetry.engine.ports import File, Image, Model, Range
 from marquetry.engine.registry import Registry
 from marquetry.engine.schema import NodeType
 from marquetry.engine.usage import operation
@@ -42,6 +42,11 @@ from tests.server.peer import Peer
 
 FACTORY = "tests.server.secrets:build_engine"
 MARKS = ("hush", "Secret")
+
+
+class Sizes(NamedTuple):
+    INT: int
+    MODEL: Model
 
 
 @node(id="SecretPaint", title="Paint", category="test", usage=operation("image.standard"))
@@ -90,6 +95,31 @@ def burgle(image: Image, target: str = "") -> NodeOutput[Image]:
     graph = GraphBuilder()
     taken = graph.node("ImageInvert", image=[target, 0])
     return NodeOutput(taken.out(0), expand=graph.finalize())  # type: ignore[arg-type]  # a link stands for the value
+
+
+@node(id="ReadWeights", title="Read weights", category="test")
+def read_weights(lora_name: Annotated[str, File("loras")], context: Context) -> Sizes:
+    """The bytes of a weight file, and the file as a model."""
+    path = context.folders.full_path("loras", lora_name)
+    return Sizes(path.stat().st_size, path)
+
+
+@node(id="SaveModelFile", title="Save a model", category="test", output_node=True)
+def save_model_file(model: Model) -> NodeOutput[None]:
+    """Writes a model where anybody may take it."""
+    return NodeOutput(ui={"saved": [str(model)]})
+
+
+@node(id="Spell", title="Spell", category="test")
+def spell(backwards: str) -> str:
+    """A text the other way round."""
+    return backwards[::-1]
+
+
+@node(id="ReadAny", title="Read a file by name", category="test")
+def read_any(name: str, context: Context) -> int:
+    """The bytes of a weight file whose name is a plain text."""
+    return context.folders.full_path("loras", name).stat().st_size
 
 
 def registry() -> Registry:

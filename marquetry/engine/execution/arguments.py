@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from marquetry.engine.errors import NodeFailed
 from marquetry.engine.execution.plan import KNOWN_HIDDEN, PlannedNode
+from marquetry.engine.folders import PRIVATE_WEIGHTS
 
 if TYPE_CHECKING:
     from marquetry.engine.execution.run import Run
@@ -25,6 +26,9 @@ def gather(run: Run, planned: PlannedNode, asked: Collection[str] = ()) -> tuple
         if slot >= len(outputs):
             raise NodeFailed(f"input '{name}' is linked from output {slot} of node '{run.nodes[parent].id}', which has {len(outputs)}")
         values = outputs[slot]
+        for value in values:
+            if type(value) is str and PRIVATE_WEIGHTS in value:
+                raise NodeFailed(f"input '{name}': private weights are named in the graph itself, never by a link")
         if len(values) == 1:
             arguments[name] = values[0]
         else:

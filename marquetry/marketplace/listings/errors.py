@@ -81,3 +81,9 @@ class PayoutTooSmall(Conflict):
     """Less is earned than the least that is paid out."""
 
     code = "payout_too_small"
+
+
+class PrivateWeights(NotAllowed):
+    """Weights that may only be used by jobs would leave, or are not the caller's to use."""
+
+    code = "private_weights"

@@ -20,6 +20,7 @@ class ListingSettings(BaseModel):
     elasticsearch_url: str = Field(default="", max_length=500, description="address of Elasticsearch, as http://localhost:9200")
     elasticsearch_index: str = Field(default="marquetry-listings", max_length=100, description="name of the index in Elasticsearch")
     elasticsearch_key: SecretStr | None = Field(default=None, description="API key for Elasticsearch")
+    weights_bytes: int = Field(default=16 * 2**30, gt=0, description="size of one file of weights that a creator uploads")
     payout_minimum_microcredits: int = Field(
         default=20_000_000_000, ge=1, description="least earnings that are paid out, in micro-credits; 20,000 credits are 20 US dollars"
     )

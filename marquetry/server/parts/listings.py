@@ -20,6 +20,7 @@ def install(application: web.Application) -> None:
     )
     application[CATALOGUE] = catalogue
     application[CHECK].find_published = catalogue.find
+    application[CHECK].permit = catalogue.permit
     application[SEARCH] = DatabaseSearch()
 
 

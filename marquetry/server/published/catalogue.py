@@ -14,11 +14,13 @@ from aiohttp import web
 
 from marquetry.engine.registry import describe
 from marquetry.engine.sealed import PREFIX
+from marquetry.marketplace.listings.errors import PrivateWeights
 from marquetry.server.http.answer import encode
 from marquetry.server.jobs.live import now_ms
 from marquetry.server.object_info import Description, ObjectInfo
 from marquetry.server.people import NOBODY
 from marquetry.server.published.definitions import described, pack
+from marquetry.server.published.private import Use, place_of, private_path
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -44,6 +46,10 @@ class Catalogue:
     async def find(self, type_ids: Sequence[str], owner: str) -> bytes:
         """The published graphs that these node types stand for, for a job of this owner. Raises NotEntitled."""
         return await self._closure(list(type_ids)[:MAX_NAMES], owner, enforce=self._enforce)
+
+    async def permit(self, uses: Sequence[Use], owner: str) -> frozenset[tuple[str, str]]:
+        """The private weights that a job of this owner names. Raises PrivateWeights and NotEntitled where it may not."""
+        return await self._database.read(_permitted, uses, owner or NOBODY, now_ms(), self._enforce)
 
     async def interface(self, type_id: str, owner: str) -> Mapping[str, Any] | None:
         """A node type as `object_info` describes it, published graphs included; None: there is none that the owner may know of."""
@@ -124,3 +130,15 @@ def _joined(plain: Description, entries: Mapping[str, bytes]) -> Description:
     more = b",".join(encode(id) + b":" + entry for id, entry in entries.items())
     text = plain.text[:-1] + b"," + more + b"}"
     return Description(text, gzip.compress(text, 5, mtime=0), hashlib.sha256(text).hexdigest()[:32], {**plain.entries, **entries})
+
+
+def _permitted(connection: Connection, uses: Sequence[Use], owner: str, now: int, enforce: bool) -> frozenset[tuple[str, str]]:
+    from marquetry.marketplace.listings.private_weights import permit
+
+    for use in uses:
+        place = private_path(use.name)
+        if not use.kind or place is None:
+            raise PrivateWeights("private weights are named in inputs for their files, and nowhere else in a graph", node_id=use.node_id)
+        if place != place_of(owner) or use.inside:
+            permit(connection, use.kind, use.name, owner=owner, inside=use.inside, now_ms=now, enforce=enforce)
+    return frozenset((use.kind, use.name) for use in uses)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -38,6 +38,17 @@ def pack(closure: Closure) -> bytes:
     return zlib.compress(orjson.dumps({"types": types, "names": dict(closure.names)}, option=orjson.OPT_SORT_KEYS), 1)
 
 
+def permitting(data: bytes, weights: Iterable[tuple[str, str]]) -> bytes:
+    """The same, with private weights that its job may name."""
+    read = _read(data) if data else {"types": {}, "names": {}}
+    return zlib.compress(orjson.dumps({**read, "weights": sorted(weights)}, option=orjson.OPT_SORT_KEYS), 1)
+
+
+def permitted(data: bytes) -> list[tuple[str, str]]:
+    """The private weights, by kind and name, that a job may name."""
+    return [(kind, name) for kind, name in _read(data).get("weights", ())] if data else []
+
+
 @lru_cache(maxsize=KEPT)
 def _read(data: bytes) -> dict[str, Any]:
     found: dict[str, Any] = orjson.loads(zlib.decompressobj().decompress(data, MAX_BYTES))
@@ -59,6 +70,11 @@ def described(data: bytes, known: Mapping[str, NodeType]) -> dict[str, NodeType]
     for type_id in read["types"]:
         _describe(type_id, read["types"], known, found)
     return found | {name: _called(found[type_id], name) for name, type_id in read["names"].items()}
+
+
+def raw_graphs(data: bytes) -> bytes:
+    """All definitions as JSON text, to look for a word."""
+    return orjson.dumps(_read(data)["types"])
 
 
 def types_needed(graph: Graph, data: bytes) -> set[str]:

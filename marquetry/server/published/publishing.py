@@ -10,6 +10,7 @@ import orjson
 from aiohttp import web
 
 from marquetry.engine.file_identity import FileIdentity
+from marquetry.engine.folders import PRIVATE_WEIGHTS
 from marquetry.engine.sealed import PREFIX
 from marquetry.marketplace.listings.closure import closure, types_inside
 from marquetry.marketplace.listings.definition import GraphSpec, define
@@ -20,7 +21,7 @@ from marquetry.marketplace.listings.values import Need, StoredFile
 from marquetry.server.jobs.live import now_ms
 from marquetry.server.keys import CHECK, DATABASE, FOLDERS, OBJECT_INFO
 from marquetry.server.published.catalogue import CATALOGUE
-from marquetry.server.published.private import PRIVATE, place_of, private_path
+from marquetry.server.published.private import place_of, private_path
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -90,7 +91,7 @@ def _stored(folders: Any, files: list[tuple[str, str]], owner: str) -> list[Stor
     found = []
     for kind, name in files:
         mine = private_path(name) == place_of(owner)
-        if name.startswith(PRIVATE) and not mine:
+        if PRIVATE_WEIGHTS in name and not mine:
             raise InvalidListing("these weights are somebody else's", field="files")
         if not mine:
             raise InvalidListing(
@@ -107,8 +108,6 @@ def _stored(folders: Any, files: list[tuple[str, str]], owner: str) -> list[Stor
 def _nobody_elses(store: Any, kind: str, name: str, digest: str) -> None:
     """Raise InvalidListing for weights that are here for everybody: nobody earns by others' use of those."""
     for other in store.names(kind):
-        if other.startswith(PRIVATE):
-            continue
         path = store.folders.find(kind, other)
         if path is not None and store.hashes.known(path) == digest:
             raise InvalidListing(f"the same weights are on this server for everybody, as '{other}'", field="files")

@@ -18,6 +18,7 @@ from marquetry.engine.validation import validate as check
 from marquetry.server.jobs.workers.parts import EngineParts
 from marquetry.server.jobs.workers.worker import Description, FileChoices, NodeDescription, ProblemReply, ValidationReply
 from marquetry.server.published.checking import check as check_published
+from marquetry.server.published.definitions import permitted
 
 LIBRARIES = ("torch", "diffusers", "transformers", "numpy", "pillow")
 
@@ -52,6 +53,7 @@ async def validate(
     submitted = Graph.from_api(orjson.loads(graph), parts.executor.limits)
     folders = parts.services.folders.of(owner)
     if published:
+        folders = folders.permitting(permitted(published))
         found = await check_published(submitted, parts.registry, folders, targets, published, parts.executor.limits)
     else:
         found = await check(submitted, parts.registry, folders, targets)
