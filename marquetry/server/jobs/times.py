@@ -73,12 +73,13 @@ class NodeTimes:
 
     def __init__(self) -> None:
         self._kinds: dict[Kind, _Samples] = {}
+        self._medians: dict[str, dict[str, float]] = {}  # by weights, then by node type: every submission looks here
         self._noted: deque[_Noted] = deque(maxlen=NOTED)
 
     async def load(self, database: Database) -> None:
         """Go on with what is known."""
         for row in await database.read(_all_rows):
-            self._kinds.setdefault((row.node_type, row.model), _Samples()).add(orjson.loads(row.samples))
+            self._add((row.node_type, row.model), orjson.loads(row.samples))
 
     def note(self, graph: bytes, model: str, nodes: Mapping[str, NodeState], took_ms: int) -> None:
         """A job ended. Costs nothing now; of many jobs at once only the last are looked at."""
@@ -93,21 +94,27 @@ class NodeTimes:
         found = await asyncio.to_thread(_durations, noted)
         for kind, values in found.items():
             if kind in self._kinds or len(self._kinds) < KINDS:
-                self._kinds.setdefault(kind, _Samples()).add(values)
+                self._add(kind, values)
         kept = [_Kept(*kind, orjson.dumps(list(self._kinds[kind].last_us)), now_ms) for kind in found if kind in self._kinds]
         await database.write(keep_times, tuple(kept))
 
+    def _add(self, kind: Kind, values: Iterable[int]) -> None:
+        samples = self._kinds.setdefault(kind, _Samples())
+        samples.add(values)
+        self._medians.setdefault(kind[1], {})[kind[0]] = samples.median_us
+
     def expected_ms(self, graph: Graph, model: str) -> int | None:
         """How long a graph will run if nothing of it is known already; None before its nodes were measured."""
-        whole = self.typical_ms()
-        if whole is None or len(graph) > LARGEST_NODES:
-            return whole
+        of_any = self._medians.get("")
+        if of_any is None or len(graph) > LARGEST_NODES:
+            return self.typical_ms()
+        of_model = self._medians.get(model, of_any)
         total_us = 0.0
         for node in graph.nodes.values():
-            known = self._kinds.get((node.type_id, model)) or self._kinds.get((node.type_id, ""))
-            if known is None:
-                return whole
-            total_us += known.median_us * _steps(node.inputs)
+            each_us = of_model.get(node.type_id)
+            if each_us is None and (each_us := of_any.get(node.type_id)) is None:
+                return self.typical_ms()
+            total_us += each_us * _steps(node.inputs) if "steps" in node.inputs else each_us
         return int(total_us / 1000)
 
     def typical_ms(self) -> int | None:
