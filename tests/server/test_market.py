@@ -11,7 +11,7 @@ import pytest_asyncio
 
 from marquetry.marketplace import ledger
 from marquetry.server.jobs.live import now_ms
-from marquetry.server.keys import DATABASE
+from marquetry.server.keys import DATABASE, SETTINGS
 from marquetry.server.published.work import _operation
 from tests.server.peer import Peer
 from tests.server.secrets import served
@@ -211,3 +211,52 @@ async def test_with_review_required_a_moderator_publishes(tmp_path: Path) -> Non
 async def test_without_a_handle_nothing_is_listed(shop: Shop) -> None:
     refused = await shop.list("carl", status=404)
     assert refused["error"]["code"] == "creator_not_found"
+
+
+async def test_earnings_are_paid_out_and_stated(shop: Shop) -> None:
+    listed = await shop.list(pricing="one_time", price_microcredits=40_000_000_000)
+    await shop.credit("carl", 40_000_000_000)
+    await shop.ask("carl", "POST", "/marketplace/purchase", json={"listing": listed["id"]})
+    (begun,) = (await shop.ask("bob", "POST", "/marketplace/payouts/run"))["payouts"]
+    assert (begun["usd_cents"], begun["state"]) == (3_000, "begun")
+    assert (await shop.ask("bob", "POST", "/marketplace/payouts/run"))["payouts"] == []
+    headers = {"comfy-user": shop.people["ann"]}
+    csv = await shop.peer.send("GET", "/api/v1/marketplace/payouts/open.csv", headers=headers)
+    assert begun["id"].encode() in csv
+    await shop.ask("bob", "POST", f"/marketplace/payouts/{begun['id']}/settle", json={"transfer": "wire 1"})
+    (own,) = (await shop.ask("ann", "GET", "/user/payouts"))["payouts"]
+    assert (own["state"], own["transfer"]) == ("settled", "wire 1")
+    statement = await shop.peer.send("GET", f"/api/v1/user/payouts/{begun['id']}/statement", headers=headers)
+    assert statement.startswith(b"%PDF-")
+    await shop.ask("carl", "GET", f"/user/payouts/{begun['id']}/statement", 404)
+
+
+async def test_a_provider_that_is_set_up_is_told_once_and_settles(shop: Shop) -> None:
+    from marquetry.marketplace.listings.payouts import Payout
+    from marquetry.server.published.paying import TRANSFERS, pay
+
+    sent: list[str] = []
+
+    class Recorder:
+        """A provider at the interface: keeps what it is told, once per payout."""
+
+        method = "recorder"
+
+        async def transfer(self, payout: Payout) -> str:
+            sent.append(payout.id)
+            if len(sent) == 1:
+                raise ConnectionError("the provider is away")
+            return f"tr_{payout.cents}"
+
+    application = shop.peer.application
+    listed = await shop.list(pricing="one_time", price_microcredits=40_000_000_000)
+    await shop.credit("carl", 40_000_000_000)
+    await shop.ask("carl", "POST", "/marketplace/purchase", json={"listing": listed["id"]})
+    application[TRANSFERS]["recorder"] = Recorder()
+    object.__setattr__(application[SETTINGS].listings, "payout_method", "recorder")
+    for state in ("begun", "settled", "settled"):
+        await pay(application)
+        (own,) = (await shop.ask("ann", "GET", "/user/payouts"))["payouts"]
+        assert own["state"] == state
+    assert len(sent) == 2 and sent[0] == sent[1]
+    assert own["transfer"] == "tr_3000"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
+from contextlib import suppress
 
 from aiohttp import web
 
@@ -10,6 +12,7 @@ from marquetry.marketplace.search.database import DatabaseSearch
 from marquetry.server.keys import CHECK, DATABASE, OBJECT_INFO, SETTINGS
 from marquetry.server.market.keys import MARKET
 from marquetry.server.published.catalogue import CATALOGUE, Catalogue
+from marquetry.server.published.paying import TRANSFERS, pay_monthly
 from marquetry.server.published.search import SEARCH
 
 
@@ -22,6 +25,7 @@ def install(application: web.Application) -> None:
     application[CHECK].find_published = catalogue.find
     application[CHECK].permit = catalogue.permit
     application[SEARCH] = DatabaseSearch()
+    application[TRANSFERS] = {}
 
 
 async def run(application: web.Application) -> AsyncIterator[None]:
@@ -32,4 +36,9 @@ async def run(application: web.Application) -> AsyncIterator[None]:
 
         application[MARKET].royalties = ListingRoyalties
         application[MARKET].note_uses = note_uses
+    paying = asyncio.create_task(pay_monthly(application)) if MARKET in application else None
     yield
+    if paying is not None:
+        paying.cancel()
+        with suppress(asyncio.CancelledError):
+            await paying
