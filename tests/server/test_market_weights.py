@@ -161,3 +161,12 @@ async def test_a_graph_may_hold_its_creators_own_weights(shop: Shop) -> None:
     done = await shop.peer.json("POST", "/api/v1/jobs", json={"graph": outer}, headers=headers)
     assert done["state"] == "completed"
     assert PRIVATE_WEIGHTS not in orjson.dumps(done).decode()
+
+
+async def test_models_are_found_by_type_and_tags_with_what_the_market_offers(shop: Shop) -> None:
+    id, _ = await listed(shop, tags=["comic"])
+    headers = {"comfy-user": shop.people["carl"]}
+    found = await shop.peer.json("GET", "/api/v1/models?type=lora&tags=comic", headers=headers)
+    assert ([item["id"] for item in found["listings"]], found["models"]) == ([id], [])
+    assert (await shop.peer.json("GET", "/api/v1/models?type=checkpoint&tags=comic", headers=headers))["listings"] == []
+    assert (await shop.peer.json("GET", "/api/v1/models", headers=headers))["listings"] == []

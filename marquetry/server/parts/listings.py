@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import suppress
+from typing import Any
 
 from aiohttp import web
 
@@ -13,7 +14,7 @@ from marquetry.server.keys import CHECK, DATABASE, OBJECT_INFO, SETTINGS
 from marquetry.server.market.keys import MARKET
 from marquetry.server.published.catalogue import CATALOGUE, Catalogue
 from marquetry.server.published.paying import TRANSFERS, pay_monthly
-from marquetry.server.published.search import SEARCH
+from marquetry.server.published.search import SEARCH, install_search, tell_changes
 
 
 def install(application: web.Application) -> None:
@@ -24,7 +25,7 @@ def install(application: web.Application) -> None:
     application[CATALOGUE] = catalogue
     application[CHECK].find_published = catalogue.find
     application[CHECK].permit = catalogue.permit
-    application[SEARCH] = DatabaseSearch()
+    install_search(application)
     application[TRANSFERS] = {}
 
 
@@ -36,9 +37,12 @@ async def run(application: web.Application) -> AsyncIterator[None]:
 
         application[MARKET].royalties = ListingRoyalties
         application[MARKET].note_uses = note_uses
-    paying = asyncio.create_task(pay_monthly(application)) if MARKET in application else None
+    tasks = [asyncio.create_task(pay_monthly(application))] if MARKET in application else []
+    engine: Any = application[SEARCH]
+    if not isinstance(engine, DatabaseSearch):
+        tasks.append(asyncio.create_task(tell_changes(application, engine)))
     yield
-    if paying is not None:
-        paying.cancel()
+    for task in tasks:
+        task.cancel()
         with suppress(asyncio.CancelledError):
-            await paying
+            await task
