@@ -1,4 +1,4 @@
-"""Payments: what was paid and the invoices for it stay as long as the law wants books; who it was is told nowhere else any more."""
+"""Payments: what the law wants kept stays, as invoices do with what is printed on them; how somebody is known to providers goes."""
 
 from __future__ import annotations
 
