@@ -5,6 +5,7 @@ Who calls has shown that it holds the lease of the run. What was recorded before
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -108,7 +109,7 @@ def _accounts(connection: Connection, tariff: Tariff, run_ids: Sequence[str]) ->
 def _capture(connection: Connection, executions: Sequence[Execution], terms: dict[str, Terms], now_ms: int) -> list[Execution]:
     """Take the amounts from the holds. What can't be had is written off, so that no run hangs for it."""
     paid = [execution for execution in executions if execution.charge.amount_microcredits]
-    outcomes = ledger.capture_each(connection, [_as_capture(execution) for execution in paid], now_ms)
+    outcomes = ledger.capture_each(connection, [_as_capture(execution, terms[execution.run_id]) for execution in paid], now_ms)
     failed: dict[tuple[str, str], MarketError] = {}
     for execution, outcome in zip(paid, outcomes, strict=True):
         if isinstance(outcome, HoldClosed):
@@ -125,12 +126,13 @@ def _again(connection: Connection, execution: Execution, terms: Terms, now_ms: i
         held = ledger.find_hold(connection, execution.run_id)
         left = terms.maximum_microcredits - (0 if held is None else held.captured_microcredits)
         ledger.reopen_hold(connection, run_id=execution.run_id, amount_microcredits=left, now_ms=now_ms)
-        return ledger.capture_each(connection, [_as_capture(execution)], now_ms)[0]
+        return ledger.capture_each(connection, [_as_capture(execution, terms)], now_ms)[0]
     except MarketError as error:
         return error
 
 
-def _as_capture(execution: Execution) -> ledger.Capture:
+def _as_capture(execution: Execution, terms: Terms) -> ledger.Capture:
+    """What the ledger is told. Its owner reads it, so that of nodes inside a published graph it has no more than what stands there."""
     charge = execution.charge
     shares = tuple(
         ledger.Share(line.creator, line.listing, line.earned_microcredits, line.split)
@@ -138,6 +140,12 @@ def _as_capture(execution: Execution) -> ledger.Capture:
         if line.earned_microcredits
     )
     operation = charge.operations[0].operation if charge.operations else ""
+    agreed = terms.nodes.get(execution.origin_id)
+    if agreed is not None and agreed.display_id != execution.origin_id:
+        outer = terms.nodes.get(agreed.display_id)
+        key = f"{agreed.display_id[:64]}/{hashlib.sha256(execution.key.encode()).hexdigest()[:16]}"
+        description = "a published graph" if outer is None else outer.type_id
+        return ledger.Capture(execution.run_id, key, KIND, charge.amount_microcredits, shares, "graph.use", description)
     return ledger.Capture(execution.run_id, execution.key, KIND, charge.amount_microcredits, shares, operation, execution.type_id)
 
 
