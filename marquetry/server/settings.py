@@ -181,6 +181,11 @@ class Settings(BaseSettings):
             )
         return self
 
+    @model_validator(mode="after")
+    def _keep_money_apart(self) -> Settings:
+        self.payments.protect_money(self.environment)
+        return self
+
     @property
     def in_development(self) -> bool:
         """Whether this is a developer's own installation."""

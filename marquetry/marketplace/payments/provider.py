@@ -103,7 +103,9 @@ class Provider(Protocol):
         """Charge again what could not be charged."""
         ...
 
-    async def refund(self, payment_id: str, refund_id: str, amount_minor: int, currency: str, full: bool) -> RefundAnswer: ...
+    async def refund(self, payment_id: str, refund_id: str, amount_minor: int, currency: str, period: bool) -> RefundAnswer:
+        """Give back a payment or a part of it; `period`: it was one of a subscription."""
+        ...
 
     async def event(self, headers: Mapping[str, str], body: bytes, now_ms: int) -> ProviderEvent:
         """A webhook, verified and understood. Raises InvalidSignature."""
