@@ -27,8 +27,10 @@ from marquetry.engine.models.residency import Residency, Resident
 from marquetry.engine.models.store import ModelStore
 from marquetry.engine.models.text.encoder import TextEncoder
 from marquetry.engine.models.text.files import TextFile, text_file
+from marquetry.engine.models.text.own_vocabulary import own_vocabulary
 from marquetry.engine.models.text.part import TextEncoderPart
 from marquetry.engine.models.text.textual_inversion import find_embedding
+from marquetry.engine.models.text.vocabularies import qwen2
 from marquetry.engine.models.vae import Vae
 from marquetry.engine.models.weights import Weights, open_weights
 
@@ -36,6 +38,8 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
     from torch import device as Device
     from torch import dtype as Dtype
+
+    from marquetry.engine.models.control.control_net import ControlNet
 
 OPEN_FILES = 64  # whose mapped weights are kept at hand
 
@@ -142,6 +146,14 @@ class ModelLibrary:
         opened, found = self._recognised(path, "vae")
         return self._vae(opened, found, path)
 
+    def load_control_net(self, name: str, base: Model | None = None) -> ControlNet:
+        """The ControlNet or T2I-Adapter of a file; `base` is what those that are published as a difference are added to. Errors as above."""
+        from marquetry.engine.models.control.loading import control_net
+
+        opened = self._open(self.store.path("controlnet", name))
+        registered = partial(self.residency.register, label=f"{opened.path.name} (control)")
+        return control_net(opened.weights, opened.fingerprint, base, registered, self.device, self._dtypes["denoiser"])
+
     def load_state_dict(self, kind: str, name: str) -> dict[str, Tensor]:
         """The tensors of any weight file by name; mapped, so not to be written to. Errors as above."""
         weights = self._open(self.store.path(kind, name)).weights
@@ -212,6 +224,8 @@ class ModelLibrary:
                 dtype=self._dtypes["text_encoder"],
                 find_embedding=partial(find_embedding, self.folders, part.width),
                 fingerprint=opened.fingerprint,
+                vocabulary=qwen2 if part.vocabulary == "qwen2" else partial(own_vocabulary, opened.path, opened.weights, part.prefix),
+                eyes=None if part.eyes is None else self._resident(opened, part.eyes, f"{role} eyes", opened.path),
             )
             for role, (opened, part) in parts.items()
         }

@@ -14,6 +14,7 @@ from marquetry.engine.models.adapters.adapter import Adapter, AppliedAdapter, Ma
 from marquetry.engine.models.adapters.apply import applied, staged
 from marquetry.engine.models.families.family import Found
 from marquetry.engine.models.families.registry import family
+from marquetry.engine.sampling.control import CONTROL, RESIDUALS
 from marquetry.engine.sampling.latent_format import LatentFormat
 
 if TYPE_CHECKING:
@@ -78,13 +79,17 @@ class Model:
     def conditioning(self, embedding: Tensor, extras: Mapping[str, Any], *, batch: int, latent_shape: tuple[int, ...]) -> dict[str, Any]:
         """What the family's network takes beside the latent, on the device."""
         made = family(self.family).values(self, embedding, extras, batch=batch, latent_shape=latent_shape)
-        return {key: self._placed(value) for key, value in made.items()}
+        steering = {CONTROL: extras[CONTROL]} if extras.get(CONTROL) is not None else {}
+        return {key: self._placed(value) for key, value in made.items()} | steering
 
     def denoise(self, x: Tensor, sigma: Tensor, conditioning: dict[str, Any]) -> Tensor:
         """The clean latent seen in `x` [B, C, h, w] with noise of level `sigma` [B]; same shape and dtype as `x`."""
         scaled = self.sampling.scale_input(x, sigma).to(self.dtype)
         time = self.sampling.timestep(sigma).to(device=x.device, dtype=torch.float32)
         with self.resident.use() as network, applied(network, self.adapters), torch.inference_mode():
+            if CONTROL in conditioning:
+                residuals = conditioning[CONTROL].residuals(network, scaled, time, sigma, conditioning)
+                conditioning = {**conditioning, RESIDUALS: residuals}
             output = family(self.family).forward(self, network, scaled, time, conditioning)
         return self.sampling.to_denoised(x, sigma, output.to(x.dtype))
 

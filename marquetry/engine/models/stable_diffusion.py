@@ -18,6 +18,7 @@ from marquetry.engine.models.text.files import TextFile
 from marquetry.engine.models.text.part import TextEncoderPart
 from marquetry.engine.models.text.recipe import EncodedPrompt, TextRecipe
 from marquetry.engine.models.weights import Weights
+from marquetry.engine.sampling.control import RESIDUALS
 from marquetry.engine.sampling.latent_format import LatentFormat
 from marquetry.engine.sampling.model import CONCAT, CONTEXT
 
@@ -150,7 +151,7 @@ class StableDiffusion:
     def forward(self, model: Model, network: Any, x: Tensor, time: Tensor, values: Mapping[str, Any]) -> Tensor:
         if CONCAT in values:
             x = torch.cat([x, values[CONCAT]], dim=1)
-        output: Tensor = network(x, time, encoder_hidden_states=values[CONTEXT], return_dict=False)[0]
+        output: Tensor = network(x, time, encoder_hidden_states=values[CONTEXT], return_dict=False, **values.get(RESIDUALS, {}))[0]
         return output
 
     def sampling(self, found: Found, weights: Weights, hints: Mapping[str, Any]) -> ModelSampling:

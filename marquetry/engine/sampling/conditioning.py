@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from marquetry.engine.lazy import functional, torch
+from marquetry.engine.sampling.control import Preparing, controlled_alike
 from marquetry.engine.sampling.model import DiffusionModel
 from marquetry.engine.sampling.model_sampling import ModelSampling
 
@@ -105,17 +106,22 @@ def prepare(
 
     Every role gets a prompt for each area of the others, so that what is compared within an area was seen in that area.
     """
+    if "positive" in conditionings and "negative" in conditionings:
+        negative = controlled_alike(conditionings["positive"], conditionings["negative"])
+        conditionings = {**conditionings, "negative": negative}
     roles = {role: resolve(conditioning, model.sampling, latent) for role, conditioning in conditionings.items()}
     for role, prompts in roles.items():
         for other, counterparts in roles.items():
             if other != role:
                 counterparts.extend(_partners(prompts, counterparts))
-    return {role: [_valued(model, prompt, role, latent, noise, denoise_mask) for prompt in prompts] for role, prompts in roles.items()}
+    given = {"noise": noise, "latent_image": latent, "denoise_mask": denoise_mask}
+    controlled = Preparing(model, latent)
 
+    def valued(prompt: Prompt, role: str) -> Prompt:
+        extras = controlled(prompt.extras) | given | {"role": role}
+        return replace(prompt, values=model.conditioning(prompt.embedding, extras, batch=latent.shape[0], latent_shape=tuple(latent.shape)))
 
-def _valued(model: DiffusionModel, prompt: Prompt, role: str, latent: Tensor, noise: Tensor, denoise_mask: Tensor | None) -> Prompt:
-    extras = {**prompt.extras, "role": role, "noise": noise, "latent_image": latent, "denoise_mask": denoise_mask}
-    return replace(prompt, values=model.conditioning(prompt.embedding, extras, batch=latent.shape[0], latent_shape=tuple(latent.shape)))
+    return {role: [valued(prompt, role) for prompt in prompts] for role, prompts in roles.items()}
 
 
 def _partners(prompts: Sequence[Prompt], others: Sequence[Prompt]) -> list[Prompt]:

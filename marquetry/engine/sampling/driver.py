@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from marquetry.engine.lazy import torch
 from marquetry.engine.sampling.conditioning import prepare
+from marquetry.engine.sampling.control import controls_loaded
 from marquetry.engine.sampling.guiders import CFGGuider, Conditioning, Guider
 from marquetry.engine.sampling.inpainting import Inpainting, latent_mask
 from marquetry.engine.sampling.model import DiffusionModel
@@ -55,7 +56,7 @@ def sample(
     if sigmas.numel() == 0:
         return Sampled(latent, latent)
     model = guider.model
-    with torch.no_grad(), model.loaded():
+    with torch.no_grad(), model.loaded(), controls_loaded(guider.conditionings()):
         return _run(guider, choice, sigmas, noise, latent, seed, noise_mask, callback, check_cancelled)
 
 

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal, TypeAlias
 
 from torch import Tensor
 
-from marquetry.engine.models.layout.table import SUFFIXES
-from marquetry.engine.models.layout.unet import UNetSizes, unet_modules
+from marquetry.engine.models.layout.control_net import control_net_modules
+from marquetry.engine.models.layout.table import SUFFIXES, count
+from marquetry.engine.models.layout.unet import UNetSizes
 from marquetry.engine.training.weight_file import write_weights
 
 ControlNetLayout: TypeAlias = Literal["original", "diffusers"]
 PREFIX = "control_model."
-HINT_END = 14
 
 
 def write_controlnet(
@@ -26,27 +26,13 @@ def write_controlnet(
 
 def original_names(state: Mapping[str, Tensor], sizes: UNetSizes) -> dict[str, Tensor]:
     """The state by the names of the original layout. Every tensor finds its place."""
+    convolutions = count(state, "controlnet_cond_embedding.blocks.{}.weight") + 2
+    modules = control_net_modules(sizes, convolutions, count(state, "controlnet_down_blocks.{}.weight"))
     found = {
         f"{PREFIX}{source}.{suffix}": state[f"{target}.{suffix}"]
-        for target, source in controlnet_modules(state, sizes)
+        for target, source in modules
         for suffix in SUFFIXES
         if f"{target}.{suffix}" in state
     }
     assert len(found) == len(state), "tensors without a place in the original layout"
     return found
-
-
-def controlnet_modules(state: Mapping[str, Tensor], sizes: UNetSizes) -> Iterator[tuple[str, str]]:
-    """(name in diffusers, name in the original layout) of every module."""
-    for target, source in unet_modules(sizes):
-        if not target.startswith(("up_blocks.", "conv_norm_out", "conv_out")):
-            yield target, source
-    yield "controlnet_cond_embedding.conv_in", "input_hint_block.0"
-    yield "controlnet_cond_embedding.conv_out", f"input_hint_block.{HINT_END}"
-    for number in range(HINT_END // 2 - 1):
-        yield f"controlnet_cond_embedding.blocks.{number}", f"input_hint_block.{2 * number + 2}"
-    number = 0
-    while f"controlnet_down_blocks.{number}.weight" in state:
-        yield f"controlnet_down_blocks.{number}", f"zero_convs.{number}.0"
-        number += 1
-    yield "controlnet_mid_block", "middle_block_out.0"

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from marquetry.engine.sampling.conditioning import prepare, resolve
+from marquetry.engine.sampling.control import controlled_alike
 from marquetry.engine.sampling.forward import estimate
 from tests.engine.sampling.problems import VARIANCE_EXPLODING, GaussianModel, gaussian_denoiser, prompt
 
@@ -123,10 +124,31 @@ def test_lengths_that_fit_badly_run_on_their_own() -> None:
     assert sorted(model.calls) == [(1, 7), (1, 8), (1, 77)]
 
 
-def test_different_controls_keep_prompts_apart() -> None:
-    model, control = GaussianModel(), object()
-    denoised(model, X, SIGMA, [prompt(1.0, control=control), prompt(0.0, control=control)], [prompt(-1.0, control=object())])
+class Steering:
+    """A control that counts how often it is prepared."""
+
+    def __init__(self) -> None:
+        self.runs = 0
+
+    def prepared(self, model: Any, latent: Tensor) -> Any:
+        self.runs += 1
+        return self
+
+
+def test_different_controls_keep_prompts_apart_and_each_is_prepared_once() -> None:
+    model, control, other = GaussianModel(), Steering(), Steering()
+    denoised(model, X, SIGMA, [prompt(1.0, control=control), prompt(0.0, control=control)], [prompt(-1.0, control=other)])
     assert model.calls == [(2, 3), (1, 3)]
+    assert (control.runs, other.runs) == (1, 1)
+
+
+def test_control_of_positive_prompts_that_is_marked_counts_for_negative_ones_without_any() -> None:
+    first, second = Steering(), Steering()
+    marked = [prompt(1.0, control=each, control_apply_to_uncond=True) for each in (first, second)]
+    taken = controlled_alike(marked, [prompt(-1.0)])
+    assert [extras["control"] for _, extras in taken] == [first, second]
+    own = [prompt(-1.0, control=first)]
+    assert controlled_alike(marked, own) == own and controlled_alike([prompt(1.0, control=first)], [prompt(-1.0)])[0][1] == {}
 
 
 def test_latent_shaped_conditioning_is_cut_with_the_area() -> None:

@@ -19,6 +19,7 @@ from marquetry.engine.models.text.recipe import EncodedPrompt
 from marquetry.engine.models.text.vocabularies import T5_PAD
 from marquetry.engine.models.transformer_family import POOLED, TOKENS, TransformerFamily, padded_to
 from marquetry.engine.models.weights import Weights
+from marquetry.engine.sampling.control import RESIDUALS
 from marquetry.engine.sampling.latent_format import LatentFormat
 
 if TYPE_CHECKING:
@@ -120,6 +121,7 @@ class StableDiffusion3(TransformerFamily):
             pooled_projections=values[POOLED],
             timestep=time,
             return_dict=False,
+            **values.get(RESIDUALS, {}),
         )[0]
         return output[..., :height, :width]
 

@@ -18,6 +18,7 @@ from marquetry.engine.models.text.encoder import Encoded
 from marquetry.engine.models.text.files import TextFile, by_size, text_file
 from marquetry.engine.models.text.part import TextEncoderPart
 from marquetry.engine.models.text.recipe import EncodedPrompt
+from marquetry.engine.sampling.control import RESIDUALS
 from marquetry.engine.sampling.latent_format import LatentFormat
 from marquetry.engine.sampling.model import CONTEXT
 
@@ -150,7 +151,9 @@ class StableDiffusionXL(StableDiffusion):
         if "concat" in values:
             x = torch.cat([x, values["concat"]], dim=1)
         told = {"text_embeds": values[POOLED], "time_ids": values[SIZES].float()}
-        output: Tensor = network(x, time, encoder_hidden_states=values[CONTEXT], added_cond_kwargs=told, return_dict=False)[0]
+        output: Tensor = network(
+            x, time, encoder_hidden_states=values[CONTEXT], added_cond_kwargs=told, return_dict=False, **values.get(RESIDUALS, {})
+        )[0]
         return output
 
     def text_table(self, found: Found, role: str, names: Mapping[str, Any]) -> dict[str, Piece]:

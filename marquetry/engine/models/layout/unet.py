@@ -74,8 +74,11 @@ class UNetSizes:
         return (*self.depths[:-1], self.middle_depth) if self.depths[-1] in (0, self.middle_depth) else self.depths
 
 
-def original_sizes(header: Header, prefix: str) -> UNetSizes | None:
-    """The sizes of a UNet in the original layout under `prefix`, or None when there is none, or one of another family."""
+def original_sizes(header: Header, prefix: str, *, half: bool = False) -> UNetSizes | None:
+    """The sizes of a UNet in the original layout under `prefix`, or None when there is none, or one of another family.
+
+    `half`: of its first half alone, as a ControlNet is.
+    """
     first = header.shape(f"{prefix}input_blocks.0.0.weight")
     if len(first) != 4 or _foreign(header, prefix):
         return None
@@ -90,10 +93,10 @@ def original_sizes(header: Header, prefix: str) -> UNetSizes | None:
         else:
             break
         index += 1
-    return _sizes(header, levels, first, prefix, "out.2", "middle_block.1", "label_emb.0.0")
+    return _sizes(header, levels, first, prefix, None if half else "out.2", "middle_block.1", "label_emb.0.0")
 
 
-def diffusers_sizes(header: Header, prefix: str) -> UNetSizes | None:
+def diffusers_sizes(header: Header, prefix: str, *, half: bool = False) -> UNetSizes | None:
     """As `original_sizes`, of a UNet in diffusers' layout."""
     first = header.shape(f"{prefix}conv_in.weight")
     if len(first) != 4 or f"{prefix}down_blocks.0.resnets.0.conv1.weight" not in header or _foreign(header, prefix):
@@ -105,7 +108,7 @@ def diffusers_sizes(header: Header, prefix: str) -> UNetSizes | None:
             (header.width(f"{block}.resnets.{number}.conv1.weight"), _depth(header, f"{block}.attentions.{number}"))
             for number in range(count(header, block + ".resnets.{}.conv1.weight"))
         ])  # fmt: skip
-    return _sizes(header, levels, first, prefix, "conv_out", "mid_block.attentions.0", "add_embedding.linear_1")
+    return _sizes(header, levels, first, prefix, None if half else "conv_out", "mid_block.attentions.0", "add_embedding.linear_1")
 
 
 def unet_modules(sizes: UNetSizes) -> Iterator[tuple[str, str]]:
@@ -140,11 +143,13 @@ def unet_modules(sizes: UNetSizes) -> Iterator[tuple[str, str]]:
 
 
 def _sizes(
-    header: Header, levels: list[list[tuple[int, int]]], first: tuple[int, ...], prefix: str, last: str, middle: str, vector: str
+    header: Header, levels: list[list[tuple[int, int]]], first: tuple[int, ...], prefix: str, last: str | None, middle: str, vector: str
 ) -> UNetSizes | None:
     context = header.shape(f"{prefix}{middle}.transformer_blocks.0.attn2.to_k.weight")
-    out_channels = header.shape(f"{prefix}{last}.weight")[:1]
+    out_channels = first[1:2] if last is None else header.shape(f"{prefix}{last}.weight")[:1]
     uniform = all(len(set(level)) == 1 and len(level) == len(levels[0]) for level in levels)
+    if not context and last is None and not any(depth for level in levels for _, depth in level):
+        context = (0, 0)  # a ControlNet without any attention
     if len(context) != 2 or not out_channels or not uniform:
         return None
     return UNetSizes(
