@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from marquetry.engine.errors import ModelFormatError
 from marquetry.engine.lazy import torch
 from marquetry.engine.models.safetensors_file import Header, TensorInfo, read_header
+from marquetry.engine.models.scaled_weights import unscaled
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -96,7 +97,7 @@ def open_weights(path: Path) -> Weights:
         return FolderWeights(path)
     suffix = path.suffix.lower()
     if suffix in SAFETENSORS_SUFFIXES:
-        return SafetensorsWeights(path)
+        return unscaled(SafetensorsWeights(path))
     if suffix in PICKLE_SUFFIXES:
         return PickleWeights(path)
     raise ModelFormatError(f"{path.name}: files of type '{suffix}' are not read; use safetensors", file=path.name)
