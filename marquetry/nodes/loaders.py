@@ -9,7 +9,7 @@ from marquetry.engine.context import Context
 from marquetry.engine.declare import node
 from marquetry.engine.errors import NodeFailed
 from marquetry.engine.outcome import NodeOutput
-from marquetry.engine.ports import Advanced, Clip, ClipVision, ControlNet, File, Model, Optional, Port, Text, Tip, UpscaleModel, Vae
+from marquetry.engine.ports import Advanced, Clip, ClipVision, ControlNet, File, Model, Optional, Port, Text, Tip, Vae
 from marquetry.engine.saving import FileSeries
 
 if TYPE_CHECKING:
@@ -122,12 +122,6 @@ def load_video_checkpoint(ckpt_name: Annotated[str, File("checkpoints")], contex
 def load_control_net(control_net_name: Annotated[str, File("controlnet")], context: Context) -> ControlNet:
     """Loads a network that steers a denoiser by a picture."""
     raise _unserved(context, "controlnet", control_net_name, "a ControlNet")
-
-
-@node(id="UpscaleModelLoader", title="Load Upscale Model", category="loaders")
-def load_upscale_model(model_name: Annotated[str, File("upscale_models")], context: Context) -> UpscaleModel:
-    """Loads a network that enlarges pictures."""
-    raise _unserved(context, "upscale_models", model_name, "an upscaler")
 
 
 @node(id="StyleModelLoader", title="Load Style Model", category="loaders")

@@ -43,7 +43,6 @@ def inputs(function: Any, folders: Folders) -> dict[str, list[str]]:
         (loaders.load_vae, "VAELoader", ["vae_name"], ["VAE"]),
         (loaders.load_video_checkpoint, "ImageOnlyCheckpointLoader", ["ckpt_name"], ["MODEL", "CLIP_VISION", "VAE"]),
         (loaders.load_control_net, "ControlNetLoader", ["control_net_name"], ["CONTROL_NET"]),
-        (loaders.load_upscale_model, "UpscaleModelLoader", ["model_name"], ["UPSCALE_MODEL"]),
         (loaders.load_style_model, "StyleModelLoader", ["style_model_name"], ["STYLE_MODEL"]),
         (loaders.load_gligen, "GLIGENLoader", ["gligen_name"], ["GLIGEN"]),
         (loaders.load_clip_vision, "CLIPVisionLoader", ["clip_name"], ["CLIP_VISION"]),
@@ -112,7 +111,6 @@ def test_parts_are_loaded_from_files_of_their_own(context: Context) -> None:
     [
         (loaders.load_video_checkpoint, "checkpoints"),
         (loaders.load_control_net, "controlnet"),
-        (loaders.load_upscale_model, "upscale_models"),
         (loaders.load_style_model, "style_models"),
         (loaders.load_gligen, "gligen"),
         (loaders.load_clip_vision, "clip_vision"),

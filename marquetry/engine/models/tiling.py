@@ -38,11 +38,13 @@ def map_tiles(
     overlap: int,
     scale: tuple[int, int],
     progress: Callable[[int, int], None] | None = None,
+    context: int = 0,
 ) -> Tensor:
     """`function` of `x` [B, C, H, W], tile by tile, one picture at a time; float32 on the CPU.
 
     `scale` (a, b) says that a tile of n elements becomes one of n * a // b. Where tiles overlap, the result is their
-    average, weighted so that each fades out towards its inner edges.
+    average, weighted so that each fades out towards its inner edges. The last `context` elements there are looked at and not shown; `overlap`
+    holds those of both neighbours.
     """
     up, down = scale
     batch, _, height, width = x.shape
@@ -57,7 +59,7 @@ def map_tiles(
                 total = torch.zeros(batch, made.shape[1], height * up // down, width * up // down)
                 weights = torch.zeros(batch, 1, height * up // down, width * up // down)
             top, left = tile.top * up // down, tile.left * up // down
-            weight = _feather(tile, height, width, overlap, scale, made.shape[-2:])
+            weight = _feather(tile, height, width, overlap, context, scale, made.shape[-2:])
             window = (slice(row, row + 1), slice(None), slice(top, top + made.shape[-2]), slice(left, left + made.shape[-1]))
             total[window] += made * weight
             weights[window] += weight
@@ -75,20 +77,21 @@ def _starts(length: int, tile: int, overlap: int) -> list[int]:
     return [*starts, length - tile]
 
 
-def _feather(tile: Tile, height: int, width: int, overlap: int, scale: tuple[int, int], size: tuple[int, ...]) -> Tensor:
+def _feather(tile: Tile, height: int, width: int, overlap: int, context: int, scale: tuple[int, int], size: tuple[int, ...]) -> Tensor:
     """Weights `[1, 1, h, w]` of a tile: 1 inside, falling over the overlap at sides that have a neighbour."""
-    fade = max(1, overlap * scale[0] // scale[1])
-    rows = _ramp(size[0], fade, tile.top > 0, tile.top + tile.height < height)
-    columns = _ramp(size[1], fade, tile.left > 0, tile.left + tile.width < width)
+    hidden = context * scale[0] // scale[1]
+    fade = max(1, overlap * scale[0] // scale[1] - 2 * hidden)
+    rows = _ramp(size[0], fade, hidden, tile.top > 0, tile.top + tile.height < height)
+    columns = _ramp(size[1], fade, hidden, tile.left > 0, tile.left + tile.width < width)
     return (rows[:, None] * columns[None, :])[None, None]
 
 
-def _ramp(length: int, fade: int, at_start: bool, at_end: bool) -> Tensor:
+def _ramp(length: int, fade: int, hidden: int, at_start: bool, at_end: bool) -> Tensor:
     ramp = torch.ones(length)
-    fade = min(fade, length)
-    rising = torch.arange(1, fade + 1) / fade
+    fade = max(1, min(fade, length - hidden))
+    rising = torch.cat([torch.zeros(hidden), torch.arange(1, fade + 1) / fade])[:length]
     if at_start:
-        ramp[:fade] *= rising
+        ramp[: len(rising)] *= rising
     if at_end:
-        ramp[length - fade :] *= rising.flip(0)
+        ramp[length - len(rising) :] *= rising.flip(0)
     return ramp
