@@ -5,10 +5,10 @@ from __future__ import annotations
 import copy
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
-from typing import Any, Self, TypeAlias
+from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
 from marquetry.engine.errors import NodeFailed
 from marquetry.engine.models.adapters.adapter import Adapter, MatchedAdapter
@@ -17,6 +17,9 @@ from marquetry.engine.models.families.registry import family
 from marquetry.engine.models.text.encoder import TextEncoder
 from marquetry.engine.models.text.prompt import TokenizedPrompt
 from marquetry.engine.models.text.recipe import EncodedPrompt
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 __all__ = ["Clip", "EncodedPrompt", "EncodingCache"]
 
@@ -156,6 +159,13 @@ class Clip:
         if strange:
             raise NodeFailed(f"there is no text encoder '{strange[0]}' here, only {', '.join(self.encoders)}")
         return family(self.family).text.compose({role: self.encoders[role].encode(prompt) for role, prompt in texts.items()})
+
+    def encode_seeing(self, text: str, pictures: Sequence[Tensor], template: str) -> EncodedPrompt:
+        """`text` with pictures `[1, H, W, 3]` in place of their marks, in order. Raises NodeFailed where no encoder sees."""
+        role, encoder = next(iter(self.encoders.items()))
+        if not pictures and encoder.part.kind == "decoder":
+            return self.encode_tokens({role: replace(encoder, part=replace(encoder.part, template=template)).tokenize(text)})
+        return self.encode_tokens({role: encoder.tokenize_seeing(text, pictures, template)})
 
     def encode_conditioning(self, text: str) -> list[Any]:
         """`text` as CONDITIONING."""

@@ -39,6 +39,7 @@ class TransformerFamily:
     architecture: str  # of the denoiser
     latent_format: LatentFormat
     text_prefixes: Mapping[str, tuple[str, ...]] = {}  # role -> where a checkpoint keeps that encoder
+    borrows_autoencoder = False  # whether an autoencoder by itself is said to be another family's
 
     def original_sizes(self, header: Header, prefix: str) -> Any:
         """The sizes of a denoiser in the original layout, or None."""
@@ -60,6 +61,14 @@ class TransformerFamily:
         """How the family reads the encoder of that role."""
         raise NotImplementedError
 
+    def find_vae(self, header: Header, options: Mapping[str, Any]) -> tuple[NetworkRecipe, str, str] | None:
+        """The autoencoder, what its names begin with, and its layout."""
+        return vae_part(header, options, self.latent_format.channels)
+
+    def vae_pieces(self, recipe: NetworkRecipe, names: Mapping[str, Any]) -> Mapping[str, Piece]:
+        """Where its tensors, `names`, are written."""
+        return vae_table(recipe, names)
+
     def options(self, hints: Mapping[str, Any]) -> dict[str, Any]:
         """Those of a diffusers folder's values that a header can't show."""
         return {}
@@ -68,8 +77,8 @@ class TransformerFamily:
         """An encoder by itself is left to CLIPLoader's type."""
         prefixes: dict[str, str] = {}
         denoiser, layout = self._denoiser(header, hints, prefixes)
-        vae = vae_part(header, hints.get("vae", {}), self.latent_format.channels)
-        if denoiser is None and vae is None:
+        vae = self.find_vae(header, hints.get("vae", {}))
+        if denoiser is None and (vae is None or self.borrows_autoencoder):
             return None
         encoders: dict[str, TextEncoderPart] = {}
         for role, places in self.text_prefixes.items() if denoiser is not None else ():
@@ -83,7 +92,7 @@ class TransformerFamily:
     def original_table(self, found: Found, part: str, names: Mapping[str, Any]) -> dict[str, Any]:
         """Saving: the denoiser under the checkpoint's prefix, encoders in their own names, as the large families are published."""
         if part == "vae" and found.vae is not None:
-            table = vae_table(found.vae, names)
+            table: Mapping[str, Piece] = self.vae_pieces(found.vae, names)
         elif part == "denoiser":
             table = self.written_pieces(found)
         else:
@@ -117,7 +126,9 @@ class TransformerFamily:
 
 
 def _above(name: str) -> str:
-    """transformers' CLIP stands below `text_model`, its projection and T5 don't."""
+    """transformers' CLIP stands below `text_model`, its projection and T5 don't; language models stand below `model`."""
+    if name.startswith(("layers.", "embed_tokens.", "norm.")):
+        return "model."
     return "text_model." if name.startswith(("embeddings.", "encoder.layers.", "final_layer_norm.")) else ""
 
 

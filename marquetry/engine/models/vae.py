@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from marquetry.engine.errors import OutOfMemory
 from marquetry.engine.lazy import torch
+from marquetry.engine.models.autoencoders.kinds import Autoencoder, autoencoder_kind
 from marquetry.engine.models.families.family import Found
 from marquetry.engine.models.tiling import map_tiles
 
@@ -50,13 +51,19 @@ class Vae:
         return self.found.vae.config
 
     @property
+    def kind(self) -> Autoencoder:
+        """How its network is spoken to."""
+        assert self.found.vae is not None
+        return autoencoder_kind(self.found.vae.architecture)
+
+    @property
     def downscale_ratio(self) -> int:
         """Pixels per latent element along a side."""
-        return int(2 ** (len(self.config["block_out_channels"]) - 1))
+        return self.kind.ratio(self.config)
 
     @property
     def latent_channels(self) -> int:
-        return int(self.config["latent_channels"])
+        return self.kind.channels(self.config)
 
     def clone(self) -> Self:
         """A shallow copy."""
@@ -133,7 +140,7 @@ class Vae:
 
     def slice_size(self, area: int) -> int:
         """How many pictures of that many pixels are worked on at once."""
-        widest = max(self.config["block_out_channels"][:2])
+        widest = self.kind.widest(self.config)
         element = torch.empty(0, dtype=self.dtype).element_size()
         return max(1, int(self.workspace_bytes // max(1, area * widest * element * LIVE_ACTIVATIONS)))
 
@@ -144,12 +151,12 @@ class Vae:
 
     def _encode(self, x: Tensor) -> Tensor:
         with self.resident.use() as network, torch.inference_mode():
-            mean: Tensor = network.encode(x.to(self.device, self.dtype), return_dict=False)[0].mode()
+            mean = self.kind.encode(network, x.to(self.device, self.dtype))
         return mean.clone()
 
     def _decode(self, latent: Tensor) -> Tensor:
         with self.resident.use() as network, torch.inference_mode():
-            picture: Tensor = network.decode(latent.to(self.device, self.dtype), return_dict=False)[0]
+            picture = self.kind.decode(network, latent.to(self.device, self.dtype))
         return picture.clone()
 
     def _signed(self, pixels: Tensor) -> Tensor:

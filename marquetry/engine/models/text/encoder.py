@@ -11,9 +11,10 @@ from marquetry.engine.errors import NodeFailed
 from marquetry.engine.lazy import torch
 from marquetry.engine.models.adapters.adapter import Adapter, AppliedAdapter, MatchedAdapter
 from marquetry.engine.models.adapters.apply import applied, staged
-from marquetry.engine.models.text.kinds import kind_of
+from marquetry.engine.models.text.kinds import DECODER, kind_of
 from marquetry.engine.models.text.part import TextEncoderPart
-from marquetry.engine.models.text.prompt import FindEmbedding, TokenizedPrompt, WeightedToken
+from marquetry.engine.models.text.prompt import FindEmbedding, FindVocabulary, TokenizedPrompt, WeightedToken
+from marquetry.engine.models.text.vision import patches, seen_as
 
 if TYPE_CHECKING:
     from torch import Tensor, device, dtype
@@ -31,6 +32,11 @@ class Encoded:
     missing: tuple[str, ...] = ()
 
 
+def no_vocabulary() -> Any:
+    """Stands where an encoder's kind tells its vocabulary."""
+    raise NodeFailed("this text encoder came without a vocabulary")
+
+
 @dataclass(frozen=True, eq=False)
 class TextEncoder:
     """Immutable: copies share the resident weights. `stop_layer` is -1 for the last layer, -2 for the one before; None for the family's."""
@@ -43,6 +49,8 @@ class TextEncoder:
     fingerprint: str = ""
     stop_layer: int | None = None
     adapters: tuple[AppliedAdapter, ...] = ()
+    vocabulary: FindVocabulary = field(default=no_vocabulary, repr=False)
+    eyes: Resident[Any] | None = None  # what sees pictures among the words
 
     @property
     def layer_count(self) -> int:
@@ -72,7 +80,18 @@ class TextEncoder:
 
     def tokenize(self, text: str) -> TokenizedPrompt:
         """The prompt as weighted tokens. Raises ModelFormatError for an unsound textual inversion."""
-        return kind_of(self.part).tokenize(text, self.part, self.find_embedding)
+        return kind_of(self.part).tokenize(text, self.part, self.find_embedding, self.vocabulary)
+
+    def tokenize_seeing(self, text: str, pictures: Sequence[Tensor], template: str) -> TokenizedPrompt:
+        """As `tokenize`, with pictures `[1, H, W, 3]` in place of their marks in text or template. Raises NodeFailed without eyes."""
+        if self.eyes is None:
+            raise NodeFailed("this text encoder sees no pictures: its file holds no picture encoder (tensors named visual.*)")
+        seen = []
+        with self.eyes.use() as network, torch.inference_mode():
+            for picture in pictures:
+                cut, rows, columns = patches(picture, int(network.config.patch_size))
+                seen.append(seen_as(network, cut.to(self.device, self.dtype), rows, columns))
+        return DECODER.seeing(text, self.part, self.vocabulary, seen, template)
 
     def encode(self, prompt: TokenizedPrompt) -> Encoded:
         """A weight moves an embedding along the line from the empty prompt's."""
@@ -80,7 +99,8 @@ class TextEncoder:
         chunks = list(prompt.chunks)
         if prompt.is_weighted:
             chunks.append(kind.empty(self.part, len(chunks[0])))
-        hidden, pooled, mask = self._forward(chunks)
+        hidden, pooled, mask = self._forward(chunks, prompt)
+        hidden, mask = hidden[:, prompt.dropped :], mask[:, prompt.dropped :]
         parts = hidden[: len(prompt.chunks)]
         if prompt.is_weighted:
             weights = torch.tensor([[weight for _, weight in chunk] for chunk in prompt.chunks])[..., None]  # [S, T, 1]
@@ -101,19 +121,19 @@ class TextEncoder:
             return self._present
         return max(1, min(self._present, self.layer_count + self.stop_layer + 1))
 
-    def _forward(self, chunks: Sequence[tuple[WeightedToken, ...]]) -> tuple[Tensor, Tensor | None, Tensor]:
+    def _forward(self, chunks: Sequence[tuple[WeightedToken, ...]], prompt: TokenizedPrompt) -> tuple[Tensor, Tensor | None, Tensor]:
         """Hidden states `[S, T, D]`, pooled outputs `[S, P]` and masks `[S, T]`, float32 on the CPU."""
         ids = torch.tensor([[token if isinstance(token, int) else 0 for token, _ in chunk] for chunk in chunks])
         vocabulary = int(self.part.recipe.config["vocab_size"])
         if int(ids.max()) >= vocabulary:
             raise NodeFailed(f"this text encoder knows {vocabulary:,} tokens; the prompt needs token {int(ids.max()):,}")
         kind = kind_of(self.part)
-        mask = kind.mask(chunks, self.part)
+        mask = kind.mask(chunks, self.part, prompt)
         with self.resident.use() as network, applied(network, self.adapters), torch.inference_mode():
             embedded = network.get_input_embeddings()(ids.to(self.device))
             for row, chunk in enumerate(chunks):
                 for column, (token, _) in enumerate(chunk):
                     if not isinstance(token, int):
                         embedded[row, column] = token.to(embedded)
-            hidden, pooled = kind.run(network, embedded, ids, mask, self.part, self.layers_run())
+            hidden, pooled = kind.run(network, embedded, ids, mask, self.part, self.layers_run(), prompt)
         return hidden.float().cpu().clone(), None if pooled is None else pooled.float().cpu().clone(), mask

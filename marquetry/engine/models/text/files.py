@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from marquetry.engine.models.layout.decoder import ARCHITECTURES, Language, decoder_sizes, decoder_table, eyes
 from marquetry.engine.models.layout.t5 import t5_sizes, t5_table
 from marquetry.engine.models.layout.text_encoder import open_clip_sizes, open_clip_table, transformers_sizes, transformers_table
 from marquetry.engine.models.network import NetworkRecipe
@@ -20,6 +21,7 @@ PREFIXES = (
     "conditioner.embedders.0.model.", "clip_l.transformer.text_model.", "clip_g.transformer.text_model.", "clip_h.transformer.text_model.",
     "t5xxl.transformer.",
 )  # fmt: skip
+EYES = "transformers:Qwen2_5_VisionTransformerPretrainedModel:Qwen2_5_VLVisionConfig"
 LARGE_CLIP_WIDTH = 1280  # OpenCLIP ViT-bigG
 
 
@@ -35,16 +37,18 @@ class TextFile:
     layout: str
     header: Header = field(repr=False)
     hints: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    language: Language | None = None  # of a decoder
+    eyes: NetworkRecipe | None = None
 
     def part(self, **reading: Any) -> TextEncoderPart:
         """As a family reads it."""
-        return TextEncoderPart(self.recipe, kind=self.kind, **reading)
+        return TextEncoderPart(self.recipe, kind=self.kind, eyes=self.eyes, prefix=self.prefix, **reading)
 
 
 def text_files(header: Header, prefixes: tuple[str, ...] = PREFIXES, hints: Mapping[str, Any] | None = None) -> Iterator[TextFile]:
     """Every text encoder that stands under one of the prefixes; each prefix holds at most one."""
     for prefix in prefixes:
-        found = _clip(header, prefix, hints or {}) or _open_clip(header, prefix) or _t5(header, prefix)
+        found = _clip(header, prefix, hints or {}) or _open_clip(header, prefix) or _t5(header, prefix) or _decoder(header, prefix)
         if found is not None:
             yield found
 
@@ -85,3 +89,13 @@ def _t5(header: Header, prefix: str) -> TextFile | None:
         return None
     recipe = NetworkRecipe("transformers:T5EncoderModel:T5Config", sizes.config() | {"pad_token_id": T5_PAD}, t5_table(header, prefix))
     return TextFile("t5", recipe, prefix, sizes.width, sizes.layers, "transformers", header)
+
+
+def _decoder(header: Header, prefix: str) -> TextFile | None:
+    sizes = decoder_sizes(header, prefix)
+    if sizes is None:
+        return None
+    recipe = NetworkRecipe(ARCHITECTURES[sizes.language], sizes.config(), decoder_table(sizes, header))
+    sight = eyes(header, prefix)
+    seeing = None if sight is None else NetworkRecipe(EYES, *sight)
+    return TextFile("decoder", recipe, sizes.start, sizes.width, sizes.layers, "transformers", header, language=sizes.language, eyes=seeing)

@@ -8,8 +8,17 @@ from typing import TYPE_CHECKING, Any, Protocol
 from marquetry.engine.lazy import torch
 from marquetry.engine.models.text import vocabularies
 from marquetry.engine.models.text.clip_tokenizer import END_TOKEN
+from marquetry.engine.models.text.decoder import DecoderKind
 from marquetry.engine.models.text.part import TextEncoderPart
-from marquetry.engine.models.text.prompt import FindEmbedding, TokenizedPrompt, WeightedToken, empty_chunk, tokenize_prompt, weighted_tokens
+from marquetry.engine.models.text.prompt import (
+    FindEmbedding,
+    FindVocabulary,
+    TokenizedPrompt,
+    WeightedToken,
+    empty_chunk,
+    tokenize_prompt,
+    weighted_tokens,
+)
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -20,18 +29,18 @@ Chunk = tuple[WeightedToken, ...]
 class Kind(Protocol):
     """One kind of encoder. Chunks of one prompt are equally long."""
 
-    def tokenize(self, text: str, part: TextEncoderPart, find_embedding: FindEmbedding) -> TokenizedPrompt: ...
+    def tokenize(self, text: str, part: TextEncoderPart, find_embedding: FindEmbedding, vocabulary: FindVocabulary) -> TokenizedPrompt: ...
 
     def empty(self, part: TextEncoderPart, length: int) -> Chunk:
         """The chunk of a prompt without words, of that length."""
         ...
 
-    def mask(self, chunks: Sequence[Chunk], part: TextEncoderPart) -> Tensor:
+    def mask(self, chunks: Sequence[Chunk], part: TextEncoderPart, prompt: TokenizedPrompt) -> Tensor:
         """1 where there are words or marks, 0 where there is padding, `[S, T]`."""
         ...
 
     def run(
-        self, network: Any, embedded: Tensor, ids: Tensor, mask: Tensor, part: TextEncoderPart, layers: int
+        self, network: Any, embedded: Tensor, ids: Tensor, mask: Tensor, part: TextEncoderPart, layers: int, prompt: TokenizedPrompt
     ) -> tuple[Tensor, Tensor | None]:
         """Hidden states `[S, T, D]` after that many layers, and pooled outputs `[S, P]`, of embedded tokens `[S, T, D]`."""
         ...
@@ -40,18 +49,18 @@ class Kind(Protocol):
 class ClipKind:
     """CLIP's text tower (Radford et al. 2021): chunks of 77 tokens, causal attention, pooled at the mark of the end."""
 
-    def tokenize(self, text: str, part: TextEncoderPart, find_embedding: FindEmbedding) -> TokenizedPrompt:
+    def tokenize(self, text: str, part: TextEncoderPart, find_embedding: FindEmbedding, vocabulary: FindVocabulary) -> TokenizedPrompt:
         return tokenize_prompt(text, pad_token=part.pad_token, find_embedding=find_embedding)
 
     def empty(self, part: TextEncoderPart, length: int) -> Chunk:
         return empty_chunk(part.pad_token)
 
-    def mask(self, chunks: Sequence[Chunk], part: TextEncoderPart) -> Tensor:
+    def mask(self, chunks: Sequence[Chunk], part: TextEncoderPart, prompt: TokenizedPrompt) -> Tensor:
         ends = torch.tensor([_end(chunk) for chunk in chunks])[:, None]
         return (torch.arange(len(chunks[0]))[None] <= ends).long()
 
     def run(
-        self, network: Any, embedded: Tensor, ids: Tensor, mask: Tensor, part: TextEncoderPart, layers: int
+        self, network: Any, embedded: Tensor, ids: Tensor, mask: Tensor, part: TextEncoderPart, layers: int, prompt: TokenizedPrompt
     ) -> tuple[Tensor, Tensor | None]:
         hidden = network.embeddings(inputs_embeds=embedded)
         chosen = hidden
@@ -71,7 +80,7 @@ class ClipKind:
 class T5Kind:
     """T5's encoder (Raffel et al. 2020): one chunk of any length, padded to a least one."""
 
-    def tokenize(self, text: str, part: TextEncoderPart, find_embedding: FindEmbedding) -> TokenizedPrompt:
+    def tokenize(self, text: str, part: TextEncoderPart, find_embedding: FindEmbedding, vocabulary: FindVocabulary) -> TokenizedPrompt:
         tokens, missing = weighted_tokens(
             text, lambda words: list(vocabularies.t5().encode(words, add_special_tokens=False).ids), find_embedding
         )
@@ -81,7 +90,7 @@ class T5Kind:
     def empty(self, part: TextEncoderPart, length: int) -> Chunk:
         return ((vocabularies.T5_END, 1.0), *[(part.pad_token, 1.0)] * (length - 1))
 
-    def mask(self, chunks: Sequence[Chunk], part: TextEncoderPart) -> Tensor:
+    def mask(self, chunks: Sequence[Chunk], part: TextEncoderPart, prompt: TokenizedPrompt) -> Tensor:
         words = [
             next(place for place, (token, _) in enumerate(chunk) if isinstance(token, int) and token == vocabularies.T5_END)
             for chunk in chunks
@@ -89,7 +98,7 @@ class T5Kind:
         return (torch.arange(len(chunks[0]))[None] <= torch.tensor(words)[:, None]).long()
 
     def run(
-        self, network: Any, embedded: Tensor, ids: Tensor, mask: Tensor, part: TextEncoderPart, layers: int
+        self, network: Any, embedded: Tensor, ids: Tensor, mask: Tensor, part: TextEncoderPart, layers: int, prompt: TokenizedPrompt
     ) -> tuple[Tensor, Tensor | None]:
         shown = mask.to(embedded.device) if part.masked else None
         output = network(inputs_embeds=embedded, attention_mask=shown, output_hidden_states=layers != len(network.encoder.block))
@@ -99,7 +108,8 @@ class T5Kind:
         return network.encoder.final_layer_norm(chosen) if part.final_norm else chosen, None
 
 
-KINDS: Mapping[str, Kind] = {"clip": ClipKind(), "t5": T5Kind()}
+DECODER = DecoderKind()
+KINDS: Mapping[str, Kind] = {"clip": ClipKind(), "t5": T5Kind(), "decoder": DECODER}
 
 
 def kind_of(part: TextEncoderPart) -> Kind:

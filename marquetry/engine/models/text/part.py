@@ -7,7 +7,8 @@ from typing import Literal, TypeAlias
 
 from marquetry.engine.models.network import NetworkRecipe
 
-Kind: TypeAlias = Literal["clip", "t5"]
+Kind: TypeAlias = Literal["clip", "t5", "decoder"]
+Vocabulary: TypeAlias = Literal["", "qwen2", "own"]
 AdapterPart: TypeAlias = Literal["text_encoder", "text_encoder_2", "text_encoder_3"]
 
 
@@ -19,6 +20,9 @@ class TextEncoderPart:
     filled up to `min_tokens`.
     `projected`: pooled outputs go through the file's projection, where it has one. `masked`: padding is hidden from the words.
     `adapter_part` is what adapters call this encoder.
+
+    Of decoder language models: `template` stands around the words, at "{}", and what is before them is left out where `trimmed`; `marked`:
+    the tokenizer adds its own marks; `vocabulary` is one that ships here or the file's `own`; `eyes` encode pictures among the words.
     """
 
     recipe: NetworkRecipe
@@ -32,6 +36,12 @@ class TextEncoderPart:
     padding: int = 0
     masked: bool = False
     adapter_part: AdapterPart = "text_encoder"
+    template: str = "{}"
+    trimmed: bool = False
+    marked: bool = False
+    vocabulary: Vocabulary = ""
+    eyes: NetworkRecipe | None = None
+    prefix: str = ""  # what its names begin with in the file
 
     @property
     def width(self) -> int:

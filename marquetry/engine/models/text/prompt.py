@@ -9,7 +9,7 @@ import math
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from marquetry.engine.models.text.clip_tokenizer import END_TOKEN, START_TOKEN, tokenize
 
@@ -26,14 +26,30 @@ EMBEDDING = re.compile(r"(?:^|(?<=\s))embedding:(\S+)")
 Token: TypeAlias = "int | Tensor"  # a number of the vocabulary, or a textual inversion's vector [D]
 WeightedToken: TypeAlias = tuple[Token, float]
 FindEmbedding: TypeAlias = Callable[[str], "Tensor | None"]  # name -> vectors [N, D]
+FindVocabulary: TypeAlias = Callable[[], Any]  # the tokenizer of an encoder whose kind doesn't tell it
+
+
+@dataclass(frozen=True)
+class PlacedPicture:
+    """A picture among the tokens: where it starts, and its rows and columns."""
+
+    start: int
+    rows: int
+    columns: int
 
 
 @dataclass(frozen=True)
 class TokenizedPrompt:
-    """Chunks of equal length; `missing` are the names of textual inversions that were left out, since no file has them."""
+    """Chunks of equal length; `missing` are the names of textual inversions that were left out, since no file has them.
+
+    Of a single chunk that a template stands around, `dropped` tokens at the start are not read, and `words` are those before the padding.
+    """
 
     chunks: tuple[tuple[WeightedToken, ...], ...]
     missing: tuple[str, ...] = ()
+    dropped: int = 0
+    words: int = 0
+    pictures: tuple[PlacedPicture, ...] = ()
 
     @property
     def is_weighted(self) -> bool:

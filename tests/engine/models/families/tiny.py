@@ -80,6 +80,32 @@ def t5_words() -> Any:
     return classes.T5TokenizerFast(tokenizer_object=vocabularies.t5(), model_max_length=512)
 
 
+def qwen_words() -> Any:
+    import transformers
+
+    classes: Any = transformers
+    return classes.Qwen2TokenizerFast(tokenizer_object=vocabularies.qwen2(), pad_token="<|endoftext|>")
+
+
+def qwen_sight() -> Any:
+    """Qwen2.5-VL with a single head of 128, whose words take most of its memory."""
+    import transformers
+
+    classes: Any = transformers
+    text = {
+        "vocab_size": 151680, "hidden_size": 128, "intermediate_size": 96, "num_hidden_layers": 2, "num_attention_heads": 1, "num_key_value_heads": 1,
+        "rms_norm_eps": 1e-6, "rope_parameters": {"rope_type": "default", "rope_theta": 1e6, "mrope_section": [16, 24, 24]}, "pad_token_id": None,
+    }  # fmt: skip
+    vision = {
+        "depth": 2, "hidden_size": 80, "intermediate_size": 64, "num_heads": 1, "out_hidden_size": 128, "fullatt_block_indexes": [],
+    }  # fmt: skip
+    config = classes.Qwen2_5_VLConfig(
+        text_config=text, vision_config=vision, tie_word_embeddings=True, image_token_id=151655, video_token_id=151656,
+        vision_start_token_id=151652, vision_end_token_id=151653,
+    )  # fmt: skip
+    return stirred(classes.Qwen2_5_VLForConditionalGeneration(config))
+
+
 def library_at(folder: Path) -> ModelLibrary:
     folders = Folders(folder)
     folders.create()

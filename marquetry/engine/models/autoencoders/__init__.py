@@ -1,0 +1,1 @@
+"""Kinds of autoencoders, each with one face: see `kinds`."""
