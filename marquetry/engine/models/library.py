@@ -27,8 +27,10 @@ from marquetry.engine.models.residency import Residency, Resident
 from marquetry.engine.models.store import ModelStore
 from marquetry.engine.models.text.encoder import TextEncoder
 from marquetry.engine.models.text.files import TextFile, text_file
+from marquetry.engine.models.text.own_vocabulary import own_vocabulary
 from marquetry.engine.models.text.part import TextEncoderPart
 from marquetry.engine.models.text.textual_inversion import find_embedding
+from marquetry.engine.models.text.vocabularies import qwen2
 from marquetry.engine.models.vae import Vae
 from marquetry.engine.models.weights import Weights, open_weights
 
@@ -222,6 +224,8 @@ class ModelLibrary:
                 dtype=self._dtypes["text_encoder"],
                 find_embedding=partial(find_embedding, self.folders, part.width),
                 fingerprint=opened.fingerprint,
+                vocabulary=qwen2 if part.vocabulary == "qwen2" else partial(own_vocabulary, opened.path, opened.weights, part.prefix),
+                eyes=None if part.eyes is None else self._resident(opened, part.eyes, f"{role} eyes", opened.path),
             )
             for role, (opened, part) in parts.items()
         }
