@@ -6,7 +6,7 @@ import asyncio
 import uuid
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as some
 
 from marquetry.marketplace.accounts import passwords
@@ -69,6 +69,7 @@ def test_what_is_no_rate_is_refused(text: str) -> None:
         Rate.parse(text)
 
 
+@settings(suppress_health_check=[HealthCheck.too_slow])  # how fast values are drawn depends on what else the machine does
 @given(some.integers(1, 20), some.integers(1, 30), some.lists(some.integers(0, 400_000), min_size=1, max_size=120))
 def test_no_more_than_the_burst_and_what_time_gives_is_let_through(count: int, burst: int, pauses_us: list[int]) -> None:
     async def run() -> None:

@@ -26,7 +26,7 @@ from marquetry.server.mocks import served
 from marquetry.server.settings import Settings
 
 BUILTIN = BUILTIN_FOLDER / "marquetry-mini.safetensors"
-PATIENCE_S = 60.0
+PATIENCE_S = 120.0
 PACK = """
 class Greeting:
     RETURN_TYPES = ("STRING",)
@@ -66,9 +66,10 @@ def server(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
     yield process
     os.killpg(process.pid, signal.SIGINT)
     try:
-        process.wait(20)
+        process.wait(PATIENCE_S)
     except subprocess.TimeoutExpired:
         os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
         raise
     finally:
         assert process.stdout is not None

@@ -259,7 +259,7 @@ async def test_the_worker_describes_and_validates(begin: Begin, worker: Worker) 
 
 async def test_free_and_stats_answer_while_a_node_computes(begin: Begin, worker: Worker) -> None:
     service = await begin(worker)
-    job = await service.submit(submission(single("Spin", seconds=1.5)))
+    job = await service.submit(submission(single("Spin", seconds=3.0)))
     await started(service, job.id)
     await service.free(unload_models=True, free_memory=True)
     (stats,) = await service.stats()
