@@ -106,6 +106,19 @@ def qwen_sight() -> Any:
     return stirred(classes.Qwen2_5_VLForConditionalGeneration(config))
 
 
+def flux_autoencoder() -> Any:
+    from diffusers import AutoencoderKL
+
+    kind: Any = AutoencoderKL
+    return stirred(
+        kind(
+            block_out_channels=(32, 32, 32, 64), layers_per_block=1, latent_channels=16, scaling_factor=0.3611, shift_factor=0.1159,
+            down_block_types=("DownEncoderBlock2D",) * 4, up_block_types=("UpDecoderBlock2D",) * 4,
+            use_quant_conv=False, use_post_quant_conv=False,
+        )
+    )  # fmt: skip
+
+
 def library_at(folder: Path) -> ModelLibrary:
     folders = Folders(folder)
     folders.create()
