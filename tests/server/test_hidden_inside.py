@@ -228,8 +228,9 @@ async def test_a_blocked_value_from_inside_says_nothing_of_why(market: Market) -
 
 
 async def test_a_listing_that_uses_a_listing_runs_and_hides_both(market: Market) -> None:
+    await market.publish("ann", "innermost", INSIDE, **INTERFACE)
     graph = {
-        "hush-b": {"class_type": "listing:ann/portrait", "inputs": {"shade": 60}},
+        "hush-b": {"class_type": "listing:ann/innermost", "inputs": {"shade": 60}},
         "hush-c": {"class_type": "ImageInvert", "inputs": {"image": ["hush-b", 0]}},
     }
     await market.publish("bob", "twice", graph, inputs=[{"name": "light", "node": "hush-b", "input": "shade"}],
@@ -244,7 +245,7 @@ async def test_a_listing_that_uses_a_listing_runs_and_hides_both(market: Market)
     assert {use.operation for event in hidden for use in event.usage} == {"graph.use", "image.standard"}
     assert {event.display_id for event in hidden} == {"1"}
     assert market.leaks() == []
-    assert b"portrait" not in b"".join(market.seen)
+    assert b"innermost" not in b"".join(market.seen)
 
 
 async def test_a_node_of_the_buyer_sees_no_node_inside(market: Market) -> None:
