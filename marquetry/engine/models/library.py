@@ -101,6 +101,10 @@ class ModelLibrary:
         types = " ".join(f"{part} {str(kind).removeprefix('torch.')}" for part, kind in self._dtypes.items())
         return f"{self.device.type} torch {version} {types}"
 
+    def computes_in(self, part: str) -> Dtype:
+        """The type in which networks of that part ("denoiser", "text_encoder", "vae") compute."""
+        return self._dtypes[part]
+
     def load_checkpoint(self, name: str, kind: str = "checkpoints") -> Checkpoint:
         """The parts of a checkpoint file, or of a diffusers folder with `kind` "diffusers".
 
