@@ -63,7 +63,7 @@ def original_table(header: Header, prefix: str) -> dict[str, Piece]:
         inner = name.removeprefix(prefix)
         if not name.startswith(prefix) or inner.startswith(UNUSED):
             continue
-        module, _, suffix = inner.rpartition(".")
+        module = inner.rpartition(".")[0]
         if module.endswith("attention.qkv"):
             above = module.removesuffix("qkv")
             table |= thirds((f"{above}to_q", f"{above}to_k", f"{above}to_v"), module, header, prefix)

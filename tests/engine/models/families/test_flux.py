@@ -83,7 +83,7 @@ def published(network: Any) -> dict[str, Tensor]:
 
     for source, target in flux.EMBEDDERS:
         move(target, source)
-    for suffix in ("weight", "bias"):
+    for suffix in ("weight", "bias") if "norm_out.linear.weight" in state else ():
         out[f"final_layer.adaLN_modulation.1.{suffix}"] = torch.cat(state[f"norm_out.linear.{suffix}"].chunk(2)[::-1])
     for layer in range(network.config.num_layers):
         block, place = f"transformer_blocks.{layer}.", f"double_blocks.{layer}."
