@@ -115,7 +115,7 @@ async def test_the_history_has_pages_filters_and_a_table(peer: Peer) -> None:
     await peer.json("POST", "/buzz/commit", json=body)
     first = await peer.json("GET", "/api/v1/credits/history?limit=3")
     assert [entry["kind"] for entry in first["entries"]] == ["release", "usage", "reserve"]
-    rest = await peer.json("GET", f"/api/billing/history?after={first['next_after']}")
+    rest = await peer.json("GET", f"/api/credits/history?after={first['next_after']}")
     assert [entry["amount_microcredits"] for entry in rest["entries"]] == [CREDIT + place for place in (4, 3, 2, 1, 0)]
     assert rest["next_after"] is None
     kinds = [entry["kind"] for entry in (await peer.json("GET", "/buzz/transactions?kinds=commit,hold"))["entries"]]

@@ -30,6 +30,8 @@ SUBJECTS: Mapping[str, str] = {
     "email_changed": "Your e-mail address was changed",
     "sessions_ended": "You were signed out everywhere",
     "security_alert": "Something unusual happened",
+    "payment_failed": "Your payment did not work",
+    "subscription_ended": "Your subscription has ended",
 }
 """Every mail, with what it is about; `mails/` has a text and a page for each."""
 

@@ -73,6 +73,12 @@ class NoSubscription(Missing):
     code = "subscription_not_found"
 
 
+class NoPayoutAccount(Conflict):
+    """The creator has no account for payouts, or it is not ready."""
+
+    code = "no_payout_account"
+
+
 class InvalidBilling(MarketError):
     """Something in what is asked of payments can't be."""
 
@@ -83,3 +89,9 @@ class NotSupported(Conflict):
     """The provider has no such thing."""
 
     code = "not_supported"
+
+
+class UnknownPayoutAccount(Missing):
+    """The caller has not begun to set up an account for payouts."""
+
+    code = "payout_account_not_found"

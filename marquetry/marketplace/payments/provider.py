@@ -121,6 +121,10 @@ class PayoutProvider(Provider, Protocol):
 
     async def onboarding(self, account_id: str, return_url: str, refresh_url: str) -> str: ...
 
+    async def find_transfer(self, payout_id: str) -> TransferAnswer | None:
+        """The transfer of a payout, if it was made."""
+        ...
+
     async def transfer(self, payout_id: str, account_id: str, amount_minor: int, currency: str) -> TransferAnswer: ...
 
 

@@ -77,7 +77,7 @@ async def get_balance_of(request: web.Request) -> web.Response:
     "History of credits",
     query=HistoryQuery,
     headers=OWNER_HEADER,
-    also=("/api/billing/history", "/buzz/transactions", "/api/v1/buzz/transactions"),
+    also=("/api/credits/history", "/buzz/transactions", "/api/v1/buzz/transactions"),
     answers={200: Answer("entries, newest first", HistoryModel)},
 )
 async def history(request: web.Request) -> web.Response:
@@ -93,7 +93,7 @@ async def history(request: web.Request) -> web.Response:
     "History of credits as a table",
     query=TableQuery,
     headers=OWNER_HEADER,
-    also=("/api/billing/history.csv",),
+    also=("/api/credits/history.csv",),
     answers={200: Answer(f"CSV with a line of names, newest first, at most {MAX_ROWS:,} entries", content_type="text/csv")},
 )
 async def history_table(request: web.Request) -> web.StreamResponse:

@@ -137,12 +137,13 @@ class Stripe(Bare):
         params = {"account": account_id, "return_url": return_url, "refresh_url": refresh_url, "type": "account_onboarding"}
         return str((await self._ask((await self._client()).account_links.create_async(params))).url)
 
+    async def find_transfer(self, payout_id: str) -> TransferAnswer | None:
+        """By its group: idempotency keys are forgotten after a day, and unknown outcomes may be older."""
+        before = await self._ask((await self._client()).transfers.list_async({"transfer_group": payout_id, "limit": 1}))
+        return TransferAnswer(str(before.data[0].id)) if before.data else None
+
     async def transfer(self, payout_id: str, account_id: str, amount_minor: int, currency: str) -> TransferAnswer:
-        """The group is looked for first: idempotency keys are forgotten after a day, and unknown outcomes may be older."""
         client = await self._client()
-        before = await self._ask(client.transfers.list_async({"transfer_group": payout_id, "limit": 1}))
-        if before.data:
-            return TransferAnswer(str(before.data[0].id))
         params = {
             "amount": amount_minor,
             "currency": currency.lower(),

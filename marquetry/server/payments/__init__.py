@@ -1,0 +1,1 @@
+"""Payments at work: providers asked, webhooks taken, what is late looked after."""
