@@ -222,6 +222,8 @@ async def test_a_quote_names_every_line_and_a_receipt_has_the_same_lines(opened:
     receipt = await opened.peer.json("GET", f"/api/v1/jobs/{job_id}/receipt", headers=opened.headers)
     assert (receipt["state"], receipt["charged"], receipt["pending"]) == ("completed", 55, [])
     assert receipt["lines"] == quote["lines"]
+    results = await opened.peer.json("GET", f"/api/v1/jobs/{job_id}/results", headers=opened.headers)
+    assert results["made"]["cost_microcredits"] == 55_000_000
     again = await opened.peer.json("POST", "/api/v1/quote", json=graph, headers=opened.headers)
     assert (again["total"], again["maximum"], [line["free"] for line in again["lines"]]) == (15, 55, [True, True])
 

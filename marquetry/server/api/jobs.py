@@ -23,7 +23,7 @@ from marquetry.server.http.errors import NotFound, RequestError, ValidationFaile
 from marquetry.server.http.routes import Answer, RouteTable
 from marquetry.server.jobs.errors import JobTimeout
 from marquetry.server.jobs.job import Job, JobState, Submission
-from marquetry.server.keys import CHECK, FOLDERS, JOBS
+from marquetry.server.keys import CHECK, DATABASE, FOLDERS, JOBS, SETTINGS
 from marquetry.server.openapi import Error
 
 routes = RouteTable("Jobs", PREFIXES)
@@ -139,7 +139,10 @@ async def one_job(request: web.Request) -> web.Response:
 async def job_results(request: web.Request) -> web.Response:
     """What there is so far, while the job runs."""
     job = await find(request)
-    return json_answer(await asyncio.to_thread(results, job, request.app[FOLDERS].of(job.owner)))
+    found = await asyncio.to_thread(results, job, request.app[FOLDERS].of(job.owner))
+    if request.app[SETTINGS].market.enabled:
+        found.made.cost_microcredits = await _cost_microcredits(request, job)
+    return json_answer(found)
 
 
 @routes.post("/jobs/{job_id}/cancel", "Cancel a job", headers=OWNER_HEADER, body_required=False, answers={200: Answer("done", Cancelled)})
@@ -179,6 +182,17 @@ def refuse_problems(checked: Checked) -> None:
             f"the graph has {len(checked.problems)} problem{'s' * (len(checked.problems) != 1)}: {checked.problems[0].message}",
             problems=[_problem(problem).model_dump() for problem in checked.problems],
         )
+
+
+async def _cost_microcredits(request: web.Request, job: Job) -> int:
+    """What was charged; nothing for a job from before there were prices."""
+    from marquetry.marketplace.errors import Missing
+    from marquetry.marketplace.metering.receipts import receipt
+
+    try:
+        return (await request.app[DATABASE].read(receipt, job.id, None)).charged_microcredits
+    except Missing:
+        return 0
 
 
 async def _cancel(request: web.Request, job: Job) -> web.Response:
