@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from marquetry.engine.models.adapters.delta import is_targetable, weight_of
-from marquetry.engine.models.adapters.targets import Slot, slots_of
+from marquetry.engine.models.adapters.targets import slots_of
+from marquetry.engine.models.adapters.transformer_targets import Slot
 
 if TYPE_CHECKING:
     from torch import nn
@@ -117,14 +118,12 @@ def _fitted(network: nn.Module, slot: Slot, delta: Delta) -> Delta:
     if not is_targetable(module):
         raise MisfitError(f"a {type(module).__name__} can't be adapted")
     shape = tuple(weight_of(module).shape)
-    if slot.of > 1:
-        fused = (shape[0] * slot.of, *shape[1:])
-        if not delta.fits(fused):
-            raise MisfitError(f"made for a weight {list(delta.size)}, this one is {list(fused)}")
-        try:
-            return delta.rows(slot.index * shape[0], (slot.index + 1) * shape[0])
-        except NotImplementedError as refusal:
-            raise MisfitError(str(refusal)) from refusal
-    if not delta.fits(shape):
-        raise MisfitError(f"made for a weight {list(delta.size)}, this one is {list(shape)}")
-    return delta
+    whole = (slot.whole or shape[0], *shape[1:])
+    if not delta.fits(whole):
+        raise MisfitError(f"made for a weight {list(delta.size)}, this one is {list(whole)}")
+    try:
+        if slot.whole:
+            return delta.rows(slot.start, slot.start + shape[0])
+        return delta.swapped() if slot.swapped else delta
+    except NotImplementedError as refusal:
+        raise MisfitError(str(refusal)) from refusal

@@ -50,6 +50,10 @@ class Delta(ABC):
         """The part for rows `start:stop`, for networks that keep a fused projection as several. Raises NotImplementedError."""
         raise NotImplementedError(f"{type(self).__name__} can't be split into rows")
 
+    def swapped(self) -> Delta:
+        """With the two halves of its rows in each other's places. Raises NotImplementedError."""
+        raise NotImplementedError(f"the halves of {type(self).__name__} can't change places")
+
     def prepare(self, module: nn.Module) -> Delta:
         """With whatever is computed once per base weight and kept. Called when the delta is on the module's device."""
         return self
@@ -78,6 +82,10 @@ def _mapped(value: Any, change: Callable[[Tensor], Tensor]) -> Any:
     if isinstance(value, tuple):
         return tuple(_mapped(part, change) for part in value)
     return value
+
+
+def _swapped(rows: Tensor) -> Tensor:
+    return torch.cat(rows.chunk(2)[::-1])
 
 
 def weight_of(module: nn.Module) -> Tensor:
@@ -181,6 +189,9 @@ class LowRank(Delta):
     def rows(self, start: int, stop: int) -> LowRank:
         return replace(self, up=self.up[start:stop])
 
+    def swapped(self) -> LowRank:
+        return replace(self, up=_swapped(self.up))
+
 
 @dataclass(frozen=True, eq=False)
 class Difference(Delta):
@@ -210,6 +221,9 @@ class Difference(Delta):
     def rows(self, start: int, stop: int) -> Difference:
         weight, bias = self.weight, self.bias
         return Difference(None if weight is None else weight[start:stop], None if bias is None else bias[start:stop])
+
+    def swapped(self) -> Difference:
+        return Difference(*(None if part is None else _swapped(part) for part in (self.weight, self.bias)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -241,3 +255,6 @@ class Several(Delta):
 
     def rows(self, start: int, stop: int) -> Several:
         return Several(tuple(part.rows(start, stop) for part in self.parts))
+
+    def swapped(self) -> Several:
+        return Several(tuple(part.swapped() for part in self.parts))

@@ -7,24 +7,14 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
-from marquetry.engine.models.adapters.delta import is_targetable
+from marquetry.engine.models.adapters.delta import is_targetable, weight_of
+from marquetry.engine.models.adapters.transformer_targets import Slot, transformer_names
 
 if TYPE_CHECKING:
     from torch import nn
-
-
-@dataclass(frozen=True, slots=True)
-class Slot:
-    """A module, or the `index`-th of `of` modules that a published name means together (a fused projection)."""
-
-    path: str
-    index: int = 0
-    of: int = 1
-
 
 _KNOWN: WeakKeyDictionary[nn.Module, Mapping[str, tuple[Slot, ...]]] = WeakKeyDictionary()
 _LOCK = threading.Lock()
@@ -79,7 +69,8 @@ def _named(network: nn.Module) -> Iterator[tuple[str, tuple[Slot, ...]]]:
             yield path.removesuffix(".0"), (Slot(path),)
     if hasattr(network, "down_blocks") and hasattr(network, "up_blocks"):
         yield from _ldm_names(network, paths)
-    yield from _open_clip_names(paths)
+    yield from _open_clip_names(network, paths)
+    yield from transformer_names(network)
 
 
 def _ldm_names(network: nn.Module, paths: list[str]) -> Iterator[tuple[str, tuple[Slot, ...]]]:
@@ -135,7 +126,7 @@ def _ldm_blocks(network: nn.Module) -> Iterator[tuple[str, str]]:
             count += 1
 
 
-def _open_clip_names(paths: list[str]) -> Iterator[tuple[str, tuple[Slot, ...]]]:
+def _open_clip_names(network: nn.Module, paths: list[str]) -> Iterator[tuple[str, tuple[Slot, ...]]]:
     for path in paths:
         bare = path.removeprefix("text_model.")
         if bare in OPEN_CLIP_ENDS:
@@ -148,8 +139,11 @@ def _open_clip_names(paths: list[str]) -> Iterator[tuple[str, tuple[Slot, ...]]]
             if inner in OPEN_CLIP:
                 yield f"{block}.{OPEN_CLIP[inner]}", (Slot(path),)
             elif inner == "self_attn.q_proj":
-                start = path.removesuffix("q_proj")
-                yield f"{block}.attn.in_proj", tuple(Slot(f"{start}{name}_proj", index, 3) for index, name in enumerate("qkv"))
+                start, rows = path.removesuffix("q_proj"), int(weight_of(network.get_submodule(path)).shape[0])
+                yield (
+                    f"{block}.attn.in_proj",
+                    tuple(Slot(f"{start}{name}_proj", index * rows, 3 * rows) for index, name in enumerate("qkv")),
+                )
 
 
 def _children(modules: object) -> list[nn.Module]:
