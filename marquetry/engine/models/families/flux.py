@@ -41,6 +41,8 @@ PATCH = 2
 GUIDANCE = "guidance"
 DEFAULT_GUIDANCE = 3.5
 REFERENCES, METHOD = "references", "reference_latents_method"
+BIAS = "style_bias"
+"""Of a prompt's tokens, `[2, T]` or less: how much more (in logarithms) others look at each, and of which group each is; 0 is the words'."""
 MASK_CHANNELS = 64  # the fill model takes a mask in pixels, 8 x 8 of them to a latent one
 
 
@@ -115,6 +117,8 @@ class Flux(TransformerFamily):
             made[CONCAT] = model.latent_format.process_in(edited_picture(extras, beside, size, batch))
         elif beside:
             made[CONCAT] = self._filled(model, extras, size, batch)
+        if extras.get(BIAS) is not None:
+            made[BIAS] = functional.pad(extras[BIAS], (0, embedding.shape[1] - extras[BIAS].shape[-1]))[None].expand(batch, -1, -1).double()
         references = extras.get("reference_latents")
         if references:
             pictures = [model.latent_format.process_in(repeated(picture, batch)) for picture in references]
@@ -132,14 +136,16 @@ class Flux(TransformerFamily):
         for picture, place in _placed(values, rows, columns):
             tokens.append(packed(picture))
             places.append(place)
+        seen = torch.cat(tokens, dim=1)
         output = network(
-            torch.cat(tokens, dim=1),
+            seen,
             encoder_hidden_states=values[TOKENS],
             pooled_projections=values[POOLED],
             timestep=time,
             img_ids=torch.cat(places).to(x),
             txt_ids=torch.zeros(values[TOKENS].shape[1], 3).to(x),
             guidance=values.get(GUIDANCE),
+            joint_attention_kwargs={"attention_mask": _biased(values[BIAS], seen)} if BIAS in values else None,
             return_dict=False,
             **_lengthened(values.get(RESIDUALS, {}), sum(len(place) for place in places)),
         )[0]
@@ -164,6 +170,14 @@ def _lengthened(residuals: Mapping[str, Any], tokens: int) -> dict[str, Any]:
         name: [functional.pad(part, (0, 0, 0, tokens - part.shape[1])) for part in parts] if isinstance(parts, list) else parts
         for name, parts in residuals.items()
     }
+
+
+def _biased(bias: Tensor, seen: Tensor) -> Tensor:
+    """What is added to attention, `[B, 1, N, N]`: tokens of a group look at each other as they are, all others with its bias."""
+    whole = functional.pad(bias, (0, seen.shape[1]))  # a picture's tokens are of the words' group
+    weight, group = whole[:, 0], whole[:, 1]
+    outside = group[:, :, None] != group[:, None, :]
+    return torch.where(outside, weight[:, None, :], 0.0)[:, None].to(seen.dtype)
 
 
 def _placed(values: Mapping[str, Any], rows: int, columns: int) -> list[tuple[Tensor, Tensor]]:
