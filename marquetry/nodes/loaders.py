@@ -9,14 +9,13 @@ from marquetry.engine.context import Context
 from marquetry.engine.declare import node
 from marquetry.engine.errors import NodeFailed
 from marquetry.engine.outcome import NodeOutput
-from marquetry.engine.ports import Advanced, Clip, ClipVision, ControlNet, File, Model, Optional, Port, Text, Tip, Vae
+from marquetry.engine.ports import Advanced, Clip, ClipVision, File, Model, Optional, Port, Text, Tip, Vae
 from marquetry.engine.saving import FileSeries
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 HIDDEN = {"prompt": "PROMPT", "extra_pnginfo": "EXTRA_PNGINFO"}
-StyleModel = Annotated[Any, Port("STYLE_MODEL")]
 Gligen = Annotated[Any, Port("GLIGEN")]
 CheckpointFile = Annotated[str, File("checkpoints"), Tip("The file that holds denoiser, text encoder and autoencoder.")]
 WeightDtype = Literal["default", "fp8_e4m3fn", "fp8_e4m3fn_fast", "fp8_e5m2"]
@@ -118,28 +117,10 @@ def load_video_checkpoint(ckpt_name: Annotated[str, File("checkpoints")], contex
     raise _unserved(context, "checkpoints", ckpt_name, "a picture-to-video model")
 
 
-@node(id="ControlNetLoader", title="Load ControlNet Model", category="loaders")
-def load_control_net(control_net_name: Annotated[str, File("controlnet")], context: Context) -> ControlNet:
-    """Loads a network that steers a denoiser by a picture."""
-    raise _unserved(context, "controlnet", control_net_name, "a ControlNet")
-
-
-@node(id="StyleModelLoader", title="Load Style Model", category="loaders")
-def load_style_model(style_model_name: Annotated[str, File("style_models")], context: Context) -> StyleModel:
-    """Loads a network that turns an encoded picture into prompt tokens."""
-    raise _unserved(context, "style_models", style_model_name, "a style model")
-
-
 @node(id="GLIGENLoader", title="GLIGENLoader", category="loaders")
 def load_gligen(gligen_name: Annotated[str, File("gligen")], context: Context) -> Gligen:
     """Loads a network that places what a prompt names."""
     raise _unserved(context, "gligen", gligen_name, "a GLIGEN model")
-
-
-@node(id="CLIPVisionLoader", title="Load CLIP Vision", category="loaders")
-def load_clip_vision(clip_name: Annotated[str, File("clip_vision")], context: Context) -> ClipVision:
-    """Loads an encoder of pictures."""
-    raise _unserved(context, "clip_vision", clip_name, "an image encoder")
 
 
 @node(id="CheckpointSave", title="Save Checkpoint", category="advanced/model_merging", output_node=True, hidden=HIDDEN)

@@ -42,10 +42,7 @@ def inputs(function: Any, folders: Folders) -> dict[str, list[str]]:
         (loaders.load_two_clips, "DualCLIPLoader", ["clip_name1", "clip_name2", "type"], ["CLIP"]),
         (loaders.load_vae, "VAELoader", ["vae_name"], ["VAE"]),
         (loaders.load_video_checkpoint, "ImageOnlyCheckpointLoader", ["ckpt_name"], ["MODEL", "CLIP_VISION", "VAE"]),
-        (loaders.load_control_net, "ControlNetLoader", ["control_net_name"], ["CONTROL_NET"]),
-        (loaders.load_style_model, "StyleModelLoader", ["style_model_name"], ["STYLE_MODEL"]),
         (loaders.load_gligen, "GLIGENLoader", ["gligen_name"], ["GLIGEN"]),
-        (loaders.load_clip_vision, "CLIPVisionLoader", ["clip_name"], ["CLIP_VISION"]),
         (loaders.save_checkpoint, "CheckpointSave", ["model", "clip", "vae", "filename_prefix"], []),
     ],
 )
@@ -110,10 +107,7 @@ def test_parts_are_loaded_from_files_of_their_own(context: Context) -> None:
     ("function", "kind"),
     [
         (loaders.load_video_checkpoint, "checkpoints"),
-        (loaders.load_control_net, "controlnet"),
-        (loaders.load_style_model, "style_models"),
         (loaders.load_gligen, "gligen"),
-        (loaders.load_clip_vision, "clip_vision"),
     ],
 )
 def test_what_is_not_served_yet_is_named_after_a_look_at_the_file(context: Context, function: Any, kind: str) -> None:
