@@ -48,6 +48,7 @@ Model = Annotated[Any, Port("MODEL")]  # engine.sampling.model.DiffusionModel
 Clip = Annotated[Any, Port("CLIP")]  # text encoder with its tokenizer
 Vae = Annotated[Any, Port("VAE")]  # encode(IMAGE) -> latent, decode(latent) -> IMAGE
 ControlNet = Annotated[Any, Port("CONTROL_NET")]
+ControlStack = Annotated[Any, Port("CONTROL_STACK")]  # tuple of engine.models.control.control_net.AppliedControl, each without a previous one
 ClipVision = Annotated[Any, Port("CLIP_VISION")]
 ClipVisionOutput = Annotated[Any, Port("CLIP_VISION_OUTPUT")]
 UpscaleModel = Annotated[Any, Port("UPSCALE_MODEL")]
@@ -70,6 +71,7 @@ PORT_MEANINGS: Mapping[str, str] = {
     "CLIP": "a text encoder with its tokenizer",
     "VAE": "an autoencoder between pictures and latents",
     "CONTROL_NET": "a network that steers a denoiser by a picture",
+    "CONTROL_STACK": "pictures that steer together, each with its network, strength, time and place",
     "CLIP_VISION": "an image encoder",
     "CLIP_VISION_OUTPUT": "an encoded image",
     "UPSCALE_MODEL": "a network that enlarges pictures",

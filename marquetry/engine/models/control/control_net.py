@@ -47,6 +47,17 @@ class ControlNet:
         return replace(self, type=type)
 
     @property
+    def needs_vae(self) -> bool:
+        """Whether it reads pictures as latents."""
+        return self.kind.needs_vae and not self.found.facts.get("pixels")
+
+    @property
+    def takes_mask(self) -> bool:
+        """Whether it is told what is to stay of its picture."""
+        config = self.found.recipe.config
+        return bool(config.get("extra_conditioning_channels") or config.get("extra_condition_channels"))
+
+    @property
     def type_number(self) -> int | None:
         """The type by the network's own count; None where it is told nothing."""
         return None if self.type == AUTO else self.kind.types.get(self.type)

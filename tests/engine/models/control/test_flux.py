@@ -80,7 +80,8 @@ def by_diffusers(network: Any, monkeypatch: pytest.MonkeyPatch, **options: Any) 
 
     monkeypatch.setattr(DiagonalGaussianDistribution, "sample", lambda self, generator=None: self.mode())
     own = {name: part for name, part in pipeline().components.items() if name not in ("image_encoder", "feature_extractor")}
-    pipe: Any = diffusers.FluxControlNetPipeline(**own, controlnet=network)
+    classes: Any = diffusers
+    pipe = classes.FluxControlNetPipeline(**own, controlnet=network)
     pipe.set_progress_bar_config(disable=True)
     with torch.no_grad():
         found: Tensor = pipe(

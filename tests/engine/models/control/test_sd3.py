@@ -89,7 +89,8 @@ def by_diffusers(network: Any, image: Tensor, monkeypatch: pytest.MonkeyPatch, *
     from diffusers.models.autoencoders.vae import DiagonalGaussianDistribution
 
     monkeypatch.setattr(DiagonalGaussianDistribution, "sample", lambda self, generator=None: self.mode())
-    pipe: Any = diffusers.StableDiffusion3ControlNetPipeline(
+    classes: Any = diffusers
+    pipe = classes.StableDiffusion3ControlNetPipeline(
         **{name: part for name, part in pipeline().components.items() if name not in ("image_encoder", "feature_extractor")},
         controlnet=network,
     )

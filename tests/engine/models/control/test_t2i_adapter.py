@@ -14,7 +14,8 @@ from marquetry.engine.models.library import ModelLibrary
 from tests import checkpoints
 from tests.engine.models.control import test_sdxl, test_stable_diffusion
 from tests.engine.models.control.tiny import HEIGHT, WIDTH, noise, picture, planes, written
-from tests.engine.models.families.tiny import library_at, seeded, stirred
+from tests.engine.models.families.test_sdxl import PROMPT, original, pipeline
+from tests.engine.models.families.tiny import NEGATIVE, library_at, seeded, stirred
 
 CHANNELS = {"full_adapter": (32, 64), "light_adapter": (32, 64), "full_adapter_xl": (32, 64)}
 
@@ -99,18 +100,19 @@ def test_four_steps_of_euler_with_xl_equal_diffusers(tmp_path_factory: pytest.Te
     from safetensors.torch import save_file
 
     library = library_at(tmp_path_factory.mktemp("data"))
-    save_file(test_sdxl.original(test_sdxl.pipeline()), library.folders.models / "checkpoints/tiny.safetensors")
-    base: Any = test_sdxl.pipeline()
+    save_file(original(pipeline()), library.folders.models / "checkpoints/tiny.safetensors")
+    base: Any = pipeline()
     import diffusers
 
     parts = {name: part for name, part in base.components.items() if name not in ("image_encoder", "feature_extractor")}
-    pipe: Any = diffusers.StableDiffusionXLAdapterPipeline(**parts, adapter=adapter("full_adapter_xl"))
+    classes: Any = diffusers
+    pipe = classes.StableDiffusionXLAdapterPipeline(**parts, adapter=adapter("full_adapter_xl"))
     pipe.set_progress_bar_config(disable=True)
     pipe.scheduler.set_timesteps(4)
     highest = float(pipe.scheduler.sigmas[0])
     with torch.no_grad():
         expected = pipe(
-            test_sdxl.PROMPT, negative_prompt=test_sdxl.NEGATIVE, height=HEIGHT, width=WIDTH, num_inference_steps=4, guidance_scale=2.0,
+            PROMPT, negative_prompt=NEGATIVE, height=HEIGHT, width=WIDTH, num_inference_steps=4, guidance_scale=2.0,
             image=planes(picture()), latents=noise() * (1 + highest**2) ** 0.5 / highest, output_type="latent",
         ).images  # fmt: skip
     for name, state in (("d", adapter("full_adapter_xl").state_dict()), ("o", published("full_adapter_xl"))):
