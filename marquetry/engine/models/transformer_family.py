@@ -154,6 +154,14 @@ def unpacked(tokens: Tensor, height: int, width: int) -> Tensor:
     return cut.reshape(batch, channels // 4, height, width)
 
 
+def lengthened(residuals: Mapping[str, Any], tokens: int) -> dict[str, Any]:
+    """What control adds to the picture's tokens, and zeros for those of the reference pictures behind it."""
+    return {
+        name: [functional.pad(part, (0, 0, 0, tokens - part.shape[1])) for part in parts] if isinstance(parts, list) else parts
+        for name, parts in residuals.items()
+    }
+
+
 def grid(height: int, width: int, *, index: int = 0, top: int = 0, left: int = 0) -> Tensor:
     """The places (index, row, column) of a picture's tokens, float32 `[height * width, 3]`."""
     rows = torch.arange(top, top + height, dtype=torch.float32)[:, None].expand(height, width)

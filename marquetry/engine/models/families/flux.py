@@ -22,7 +22,7 @@ from marquetry.engine.models.text.files import TextFile
 from marquetry.engine.models.text.part import TextEncoderPart
 from marquetry.engine.models.text.recipe import EncodedPrompt
 from marquetry.engine.models.text.vocabularies import T5_PAD
-from marquetry.engine.models.transformer_family import POOLED, TOKENS, TransformerFamily, grid, packed, padded_to, unpacked
+from marquetry.engine.models.transformer_family import POOLED, TOKENS, TransformerFamily, grid, lengthened, packed, padded_to, unpacked
 from marquetry.engine.models.weights import Weights
 from marquetry.engine.sampling.control import RESIDUALS
 from marquetry.engine.sampling.latent_format import LatentFormat
@@ -147,7 +147,7 @@ class Flux(TransformerFamily):
             guidance=values.get(GUIDANCE),
             joint_attention_kwargs={"attention_mask": _biased(values[BIAS], seen)} if BIAS in values else None,
             return_dict=False,
-            **_lengthened(values.get(RESIDUALS, {}), sum(len(place) for place in places)),
+            **lengthened(values.get(RESIDUALS, {}), sum(len(place) for place in places)),
         )[0]
         return unpacked(output[:, : rows * columns], rows * PATCH, columns * PATCH)[..., :height, :width]
 
@@ -162,14 +162,6 @@ class Flux(TransformerFamily):
         mask = fit(mask, (size[0] * ratio, size[1] * ratio), batch)
         cut = functional.pixel_unshuffle(mask, ratio)  # [B, 64, h, w], rows of 8 x 8 in order
         return torch.cat([model.latent_format.process_in(picture), cut.to(picture.device)], dim=1)
-
-
-def _lengthened(residuals: Mapping[str, Any], tokens: int) -> dict[str, Any]:
-    """What control adds to the picture's tokens, and zeros for those of the reference pictures behind it."""
-    return {
-        name: [functional.pad(part, (0, 0, 0, tokens - part.shape[1])) for part in parts] if isinstance(parts, list) else parts
-        for name, parts in residuals.items()
-    }
 
 
 def _biased(bias: Tensor, seen: Tensor) -> Tensor:

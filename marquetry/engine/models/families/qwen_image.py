@@ -22,7 +22,7 @@ from marquetry.engine.models.text.encoder import Encoded
 from marquetry.engine.models.text.files import TextFile
 from marquetry.engine.models.text.part import TextEncoderPart
 from marquetry.engine.models.text.recipe import EncodedPrompt
-from marquetry.engine.models.transformer_family import TOKENS, TransformerFamily, packed, padded_to, unpacked
+from marquetry.engine.models.transformer_family import TOKENS, TransformerFamily, lengthened, packed, padded_to, unpacked
 from marquetry.engine.models.weights import Weights
 from marquetry.engine.sampling.control import RESIDUALS
 from marquetry.engine.sampling.latent_format import LatentFormat
@@ -166,7 +166,7 @@ class QwenImage(TransformerFamily):
             timestep=time,
             img_shapes=[shapes] * len(x),
             return_dict=False,
-            **values.get(RESIDUALS, {}),
+            **lengthened(values.get(RESIDUALS, {}), sum(rows * columns for _, rows, columns in shapes)),
         )[0]
         _, rows, columns = shapes[0]
         return unpacked(output[:, : rows * columns], rows * PATCH, columns * PATCH)[..., :height, :width]

@@ -17,6 +17,7 @@ from tests.engine.models.families.test_flux import HEAD, PROMPT, flux_tokens, pi
 from tests.engine.models.families.test_flux import WIDTH as TRUNK
 from tests.engine.models.families.tiny import library_at, ours, seeded, stirred
 
+LEVELS = (1.0, 0.75, 0.5, 0.25, 0.0)
 SIZES: dict[str, Any] = {
     "num_layers": 1, "attention_head_dim": HEAD, "num_attention_heads": TRUNK // HEAD, "joint_attention_dim": 64, "pooled_projection_dim": 64,
     "axes_dims_rope": (4, 14, 14),
@@ -71,7 +72,7 @@ def run(library: ModelLibrary, control: AppliedControl | None, **extras: Any) ->
     assert clip is not None
     words = clip.encode(PROMPT).conditioning(guidance=2.5, **extras)
     words = words if control is None else with_control(words, control)
-    return ours(model, words, None, noise(16), pipeline().scheduler.sigmas.tolist(), 1.0)
+    return ours(model, words, None, noise(16), LEVELS, 1.0)
 
 
 def by_diffusers(network: Any, monkeypatch: pytest.MonkeyPatch, **options: Any) -> Tensor:

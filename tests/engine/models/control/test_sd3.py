@@ -81,6 +81,7 @@ def run(library: ModelLibrary, control: AppliedControl) -> Tensor:
     model, clip, _ = library.load_checkpoint("tiny", "diffusers")
     assert clip is not None
     positive, negative = (with_control(clip.encode_conditioning(words), control) for words in (PROMPT, NEGATIVE))
+    pipeline().scheduler.set_timesteps(4)
     return ours(model, positive, negative, noise(16), pipeline().scheduler.sigmas.tolist(), GUIDANCE)
 
 
