@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 from sqlalchemy import bindparam, func, select, update
 
+from marquetry.marketplace.accounts.api_keys import give_back_to_key, spend_with_key
 from marquetry.marketplace.ledger.accounts import Kind, shard_of
 from marquetry.marketplace.ledger.book import Book, Line, Posting
 from marquetry.marketplace.ledger.checks import checked_amount, checked_name, digest
@@ -40,10 +41,12 @@ def place_hold(
     now_ms: int,
     ttl_ms: int = HOLD_TTL_MS,
     purpose: Purpose = "run",
+    key_id: str | None = None,
 ) -> Hold:
-    """Set credits aside for a run. The same again gives the hold as it is now, whatever became of it.
+    """Set credits aside for a run, counted against the limit of the API key that asks. The same again gives the hold as it is now, whatever
+    became of it.
 
-    Raises InsufficientCredits; KeyReused when the run has a hold of another owner or amount; TooManyHolds; InvalidEntry.
+    Raises InsufficientCredits; KeySpendLimit; KeyReused when the run has a hold of another owner or amount; TooManyHolds; InvalidEntry.
     """
     amount = checked_amount(amount_microcredits)
     checked_name(owner, "an owner", OWNER_CHARACTERS)
@@ -59,7 +62,7 @@ def place_hold(
     open_ones = select(func.count()).select_from(holds).where(holds.c.owner == owner, holds.c.state == "open")
     if connection.execute(open_ones).scalar_one() >= MAX_OPEN_HOLDS:
         raise TooManyHolds(f"there are {MAX_OPEN_HOLDS:,} open holds; release some first", limit=MAX_OPEN_HOLDS)
-    sources = _set_aside(connection, book, shard, owner, run_id, amount, posted, request_hash)
+    sources = _set_aside(connection, book, shard, owner, run_id, amount, posted, request_hash, key_id)
     row = {
         "run_id": run_id,
         "owner": owner,
@@ -72,6 +75,7 @@ def place_hold(
         "sources": written(sources),
         "created_ms": now_ms,
         "expires_ms": now_ms + ttl_ms,
+        "key_id": key_id,
     }
     insert_rows(connection, holds, [row])
     return Hold(run_id, owner, "open", amount, 0, 0, now_ms, now_ms + ttl_ms, purpose)
@@ -80,7 +84,8 @@ def place_hold(
 def reopen_hold(connection: Connection, *, run_id: str, amount_microcredits: int, now_ms: int, ttl_ms: int = HOLD_TTL_MS) -> Hold:
     """Set credits aside again for a run that goes on after its hold expired or was released. An open hold stays as it is.
 
-    What was captured of it stays captured, so no node is charged twice. Raises UnknownHold, InsufficientCredits, InvalidEntry.
+    What was captured of it stays captured, so no node is charged twice. Raises UnknownHold, InsufficientCredits, KeySpendLimit,
+    InvalidEntry.
     """
     amount = checked_amount(amount_microcredits)
     known = find_hold(connection, run_id)
@@ -92,7 +97,7 @@ def reopen_hold(connection: Connection, *, run_id: str, amount_microcredits: int
     if row.state == "open":
         return hold_of(row)
     posted = digest("hold", run_id, book.next_id(shard))
-    sources = _set_aside(connection, book, shard, row.owner, run_id, amount, posted, posted)
+    sources = _set_aside(connection, book, shard, row.owner, run_id, amount, posted, posted, row.key_id)
     values = {"state": "open", "amount": row.amount + amount, "sources": written(sources), "expires_ms": now_ms + ttl_ms}
     connection.execute(update(holds).where(holds.c.run_id == run_id).values(**values))
     return Hold(run_id, row.owner, "open", row.amount + amount, row.captured, row.released, row.created_ms, now_ms + ttl_ms, row.purpose)
@@ -155,7 +160,15 @@ def written(sources: Sequence[tuple[int | None, int]]) -> str:
 
 
 def _set_aside(
-    connection: Connection, book: Book, shard: int, owner: str, run_id: str, amount: int, posted: str, request_hash: str
+    connection: Connection,
+    book: Book,
+    shard: int,
+    owner: str,
+    run_id: str,
+    amount: int,
+    posted: str,
+    request_hash: str,
+    key_id: str | None,
 ) -> list[tuple[int | None, int]]:
     book.open([owner])
     paid = book.balance(Kind.PAID, owner, shard)
@@ -167,6 +180,8 @@ def _set_aside(
             balance=there,
             required=amount,
         )
+    if key_id is not None:
+        spend_with_key(connection, key_id, amount)
     moved = [line for grant, part in sources for line in (Line(_purse(grant), owner, -part, grant), Line(Kind.HELD, owner, part, grant))]
     book.post(shard, Posting("reserve", owner, posted, request_hash, moved, run_id=run_id, reference=run_id))
     book.write()
@@ -185,12 +200,15 @@ def _give_back(
     book.open({row.owner for row in rows})
     closed: list[dict[str, Any]] = []
     returned: list[tuple[int | None, int]] = []
+    unspent: dict[str, int] = {}
     for row in rows:
         sources = orjson.loads(row.sources)
         back = sum(part for _, part in sources)
         closed.append({"which": row.run_id, "to_state": state, "back": back})
         if not back:
             continue
+        if row.key_id is not None:
+            unspent[row.key_id] = unspent.get(row.key_id, 0) + back
         posted = digest("release", row.run_id, book.next_id(row.shard))
         moved = [
             line
@@ -204,6 +222,8 @@ def _give_back(
     change_grants(connection, returned)
     if closed:
         connection.execute(_close, closed)
+    for key_id, amount in sorted(unspent.items()):
+        give_back_to_key(connection, key_id, amount)
     return len(closed), sum(entry["back"] for entry in closed)
 
 

@@ -90,6 +90,7 @@ holds = Table(
     Column("sources", Text, nullable=False),  # JSON [[grant or null, amount], ...]: what is left, in the order in which it is drawn
     Column("created_ms", BigInteger, nullable=False),
     Column("expires_ms", BigInteger, nullable=False),
+    Column("key_id", String(64)),  # the API key against whose limit it counts
     CheckConstraint("captured >= 0 AND released >= 0 AND captured + released <= amount", name="amount"),
 )
 

@@ -47,11 +47,12 @@ def purchase(
     key: str,
     now_ms: int,
     coupon: str = "",
+    key_id: str | None = None,
     rules: Iterable[ledger.SplitRule] = RULES,
 ) -> Sale:
-    """Buy a listing, or subscribe for one period more. The same key again changes nothing.
+    """Buy a listing, or subscribe for one period more, within what the API key `key_id` may spend. The same `key` again changes nothing.
 
-    Raises ListingMissing, WrongState, AlreadyOwned, CouponRefused, InsufficientCredits.
+    Raises ListingMissing, WrongState, AlreadyOwned, CouponRefused, InsufficientCredits, KeySpendLimit.
     """
     if not 0 < len(key) <= 128:
         raise InvalidListing("a key of a purchase has 1 to 128 characters", field="key")
@@ -66,7 +67,7 @@ def purchase(
     share = sum(part.amount_microcredits for part in parts)
     id = new_id("sale")
     if price:
-        ledger.place_hold(connection, owner=buyer, run_id=id, amount_microcredits=price, now_ms=now_ms)
+        ledger.place_hold(connection, owner=buyer, run_id=id, amount_microcredits=price, now_ms=now_ms, key_id=key_id)
         paid = ledger.Capture(id, row.id, "sale", price, parts, SALES[row.pricing], f"{row.handle}/{row.slug}"[:200])
         ledger.capture(connection, [paid], now_ms)
         ledger.release(connection, id, now_ms)

@@ -23,10 +23,10 @@ IMAGES = "images"
 LOW_BALANCE = "balance.low"
 
 
-def open_run(connection: Connection, terms: Terms, limits: dict[str, int | None], now_ms: int) -> None:
-    """Set aside what a run may cost, and what it may use of monthly quotas up to `limits`. What fails leaves nothing behind.
+def open_run(connection: Connection, terms: Terms, limits: dict[str, int | None], now_ms: int, key_id: str | None = None) -> None:
+    """Set aside what a run may cost, also of what its API key may spend, and what it may use of monthly quotas up to `limits`. What fails leaves nothing behind.
 
-    Raises InsufficientCredits with exact numbers, and QuotaTaken.
+    Raises InsufficientCredits with exact numbers, KeySpendLimit, and QuotaTaken.
     """
     taken: list[tuple[str, int]] = []
     try:
@@ -34,9 +34,14 @@ def open_run(connection: Connection, terms: Terms, limits: dict[str, int | None]
             take(connection, terms.owner, quota, terms.period_start_ms, count, limits.get(quota))
             taken.append((quota, count))
         if terms.maximum_microcredits:
-            amount = terms.maximum_microcredits
             ledger.place_hold(
-                connection, owner=terms.owner, run_id=terms.run_id, amount_microcredits=amount, now_ms=now_ms, ttl_ms=HOLD_TTL_MS
+                connection,
+                owner=terms.owner,
+                run_id=terms.run_id,
+                amount_microcredits=terms.maximum_microcredits,
+                now_ms=now_ms,
+                ttl_ms=HOLD_TTL_MS,
+                key_id=key_id,
             )
     except MarketError:
         for quota, count in taken:

@@ -15,7 +15,7 @@ from marquetry.server.api.results import files
 from marquetry.server.automation.batches import REFUSED, Batch, Item, find_batch, list_batches
 from marquetry.server.automation.batching import BatchRequest
 from marquetry.server.automation.service import AUTOMATION
-from marquetry.server.caller import OWNER_HEADER, job_owner, owner_filter
+from marquetry.server.caller import OWNER_HEADER, caller_of, job_owner, owner_filter
 from marquetry.server.comfy.entries import SECRETS
 from marquetry.server.http.answer import encode, json_answer
 from marquetry.server.http.body import check, read_object, read_query
@@ -127,6 +127,7 @@ async def submit(request: web.Request) -> web.Response:
             extra={name: value for name, value in body.extra.items() if name not in SECRETS},
             partial=body.partial,
             idempotency_key=key,
+            key_id=caller_of(request).key_id,
         )
     )
     return json_answer(_detail(request, *await _find(request, id)), 202, {"Location": _links(id)["self"]})

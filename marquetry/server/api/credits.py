@@ -123,11 +123,11 @@ async def history_table(request: web.Request) -> web.StreamResponse:
     answers={200: Answer("they are held for five minutes", Reservation)},
 )
 async def reserve(request: web.Request) -> web.Response:
-    """Without a commit within five minutes they go back by themselves."""
+    """Without a commit within five minutes they go back by themselves. What an API key sets aside counts against what it may spend."""
     from marquetry.server.ledger import operations
 
     body, owner = await read_model(request, Reserve), owner_of(request)
-    wanted = operations.Reservation(owner, _reservation_id(request, owner), body.microcredits, now_ms())
+    wanted = operations.Reservation(owner, _reservation_id(request, owner), body.microcredits, now_ms(), caller_of(request).key_id)
     hold = await request.app[DATABASE].write(operations.RESERVE, wanted)
     return json_answer(
         Reservation(

@@ -14,7 +14,7 @@ from marquetry.server.api.models import ID_PATTERN
 from marquetry.server.api.results import files
 from marquetry.server.automation.callbacks import Callback, callbacks_of, keep_callback
 from marquetry.server.automation.inputs import with_inputs
-from marquetry.server.caller import OWNER_HEADER, folders_of_caller, job_owner, owner_filter
+from marquetry.server.caller import OWNER_HEADER, caller_of, folders_of_caller, job_owner, owner_filter
 from marquetry.server.database.database import one_by_one
 from marquetry.server.http.answer import json_answer
 from marquetry.server.http.body import check, read_object, read_query
@@ -137,7 +137,14 @@ async def trigger(request: web.Request) -> web.Response:
         problems = [{"node_id": problem.node_id, "message": problem.message} for problem in checked.problems[:20]]
         raise ValidationFailed(f"the flow has {len(checked.problems)} problems", problems=problems)
     job = await request.app[JOBS].submit(
-        Submission(graph=checked.graph, graph_json=checked.json, outputs=checked.outputs, owner=owner, job_id=body.generationId)
+        Submission(
+            graph=checked.graph,
+            graph_json=checked.json,
+            outputs=checked.outputs,
+            owner=owner,
+            job_id=body.generationId,
+            key_id=caller_of(request).key_id,
+        )
     )
     return json_answer(Triggered(generationId=job.id, status="queued"), 202)
 

@@ -90,7 +90,7 @@ async def take(request: web.Request, body: Submit) -> web.Response:
             priority=body.priority,
             job_id=body.job_id,
             idempotency_key=key,
-            by_key=caller_of(request).key_id is not None,
+            key_id=caller_of(request).key_id,
         )
     )
     headers = {"Location": links(job.id).self}

@@ -31,7 +31,7 @@ from marquetry.server.api.trade_models import (
     SaleModel,
     TextBody,
 )
-from marquetry.server.caller import OWNER_HEADER, owner_of
+from marquetry.server.caller import OWNER_HEADER, caller_of, owner_of
 from marquetry.server.http.access import PUBLIC, Access
 from marquetry.server.http.answer import json_answer
 from marquetry.server.http.body import read_model, read_query
@@ -62,8 +62,16 @@ async def buy(request: web.Request) -> web.Response:
     """The price leaves the caller's credits at once. A subscription that runs goes on for one period more."""
     body = await read_model(request, PurchaseBody)
     key = body.key or request.headers.get("Idempotency-Key", "")[:128] or uuid.uuid4().hex
+    caller = caller_of(request)
     sale = await change(
-        request, sales.purchase, buyer=owner_of(request), listing_id=body.listing, key=key, coupon=body.coupon, now_ms=now_ms()
+        request,
+        sales.purchase,
+        buyer=caller.owner,
+        listing_id=body.listing,
+        key=key,
+        coupon=body.coupon,
+        key_id=caller.key_id,
+        now_ms=now_ms(),
     )
     request.app[CATALOGUE].changed()
     return json_answer(asdict(sale))

@@ -42,6 +42,7 @@ class BatchRequest:
     extra: Mapping[str, Any] = field(default_factory=dict)
     partial: bool = False
     idempotency_key: str | None = None
+    key_id: str | None = None
 
     def fingerprint(self) -> bytes:
         parts = (self.graph, self.inputs, self.targets, self.name, self.priority, self.extra, self.partial)
@@ -126,4 +127,5 @@ class Batching:
             extra=request.extra,
             priority=request.priority,
             job_id=new_job_id(),
+            key_id=request.key_id,
         )

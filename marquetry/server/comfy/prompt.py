@@ -100,7 +100,7 @@ async def submit_prompt(request: web.Request) -> web.Response:
                 number=body.get("number"),
                 front=bool(body.get("front")),
                 job_id=body.get("prompt_id"),
-                by_key=caller_of(request).key_id is not None,
+                key_id=caller_of(request).key_id,
             )
         )
     except DuplicateJob as error:

@@ -112,7 +112,7 @@ class Submission:
 
     `outputs` are the output nodes to run. `graph_json` is the graph as it came, so that it isn't encoded again; `extra` is
     the `extra_data` of the request. `front` puts the job before its owner's others; `number` gives the place outright.
-    Higher `priority` runs first. `by_key`: an API key submitted it.
+    Higher `priority` runs first. `key_id`: the API key that submitted it.
     """
 
     graph: Graph
@@ -126,4 +126,8 @@ class Submission:
     priority: int = 0
     job_id: str | None = None
     idempotency_key: str | None = None
-    by_key: bool = False
+    key_id: str | None = None
+
+    @property
+    def by_key(self) -> bool:
+        return self.key_id is not None

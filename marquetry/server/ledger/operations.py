@@ -40,12 +40,13 @@ def each(function: Callable[[Connection, Argument], Result]) -> Operation[Argume
 
 @dataclass(frozen=True, slots=True)
 class Reservation:
-    """Credits that a person sets aside themselves."""
+    """Credits that a person sets aside themselves, or an API key of theirs within its limit."""
 
     owner: str
     id: str
     amount_microcredits: int
     now_ms: int
+    key_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +114,7 @@ def _reserve(connection: Connection, wanted: Reservation) -> Hold:
         now_ms=wanted.now_ms,
         ttl_ms=RESERVATION_MS,
         purpose="reservation",
+        key_id=wanted.key_id,
     )
 
 

@@ -39,10 +39,11 @@ LIVE = (str(JobState.QUEUED), str(JobState.RUNNING))
 
 @dataclass(frozen=True, slots=True)
 class Agreed:
-    """Under what a job is queued, and up to where its quotas go."""
+    """Under what a job is queued, up to where its quotas go, and the API key against whose limit it counts."""
 
     terms: Terms
     limits: dict[str, int | None]
+    key_id: str | None = None
 
 
 class MarketAccounting(Accounting):
@@ -77,6 +78,7 @@ class MarketAccounting(Accounting):
             Agreed(
                 terms_of(offer.quote, run_id, owner, offer.reserved, offer.standing.month_start_ms, _listing(submission.graph)),
                 offer.limits,
+                submission.key_id,
             )
             for offer, run_id, submission in zip(offers, ids, submissions, strict=True)
         ]
@@ -106,7 +108,7 @@ class MarketAccounting(Accounting):
 
     def _open(self, connection: Connection, new: NewJob) -> None:
         agreed: Agreed = new.terms
-        open_run(connection, agreed.terms, agreed.limits, new.created_ms)
+        open_run(connection, agreed.terms, agreed.limits, new.created_ms, agreed.key_id)
 
     def _lease(self, connection: Connection, requests: Sequence[LeaseRequest]) -> list[list[Leased] | Exception]:
         """A job whose hold expired while no server was there has it set aside anew, or fails."""
