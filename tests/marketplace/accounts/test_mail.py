@@ -18,7 +18,7 @@ from marquetry.marketplace.accounts.breaches import check_breaches
 from marquetry.marketplace.accounts.errors import WeakPassword
 from marquetry.marketplace.accounts.mail import SUBJECTS, FileDrop, MailFailed, Smtp, render
 
-VALUES = {"site": "Studio & Co", "link": "https://x.example/#token=a&b", "what": "<b>odd</b>", "whom": "u_1", "address": "192.0.2.1", "time": "now", "email": "new@example.org"}  # fmt: skip
+VALUES = {"site": "Studio & Co", "link": "https://x.example/#token=a&b", "what": "<b>odd</b>", "whom": "u_1", "address": "192.0.2.1", "time": "now", "email": "new@example.org", "plan": "Pro", "pay": "https://pay.example/1", "until": "2027-01-01"}  # fmt: skip
 
 
 class Peer(socketserver.ThreadingTCPServer):
