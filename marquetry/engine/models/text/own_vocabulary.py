@@ -64,6 +64,8 @@ def sentence_piece(content: bytes) -> Any:
     from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, processors
 
     pieces = list(_pieces(content))
+    if not pieces:
+        raise ValueError("the SentencePiece model has no pieces")
     numbers = {piece: number for number, (piece, _, _) in enumerate(pieces)}
     scores = {piece: score for piece, score, _ in pieces}
     joined = [
@@ -76,7 +78,8 @@ def sentence_piece(content: bytes) -> Any:
     unknown = next((piece for piece, _, kind in pieces if kind == UNKNOWN), None)
     merges = [merge for *_, merge in sorted(joined)]
     tokenizer = Tokenizer(models.BPE(vocab=numbers, merges=merges, unk_token=unknown, fuse_unk=True, byte_fallback=True))
-    tokenizer.normalizer = normalizers.Replace(" ", "\u2581")
+    spaced = normalizers.Replace(" ", "\u2581")
+    tokenizer.normalizer = normalizers.Sequence([normalizers.Prepend("\u2581"), spaced]) if _prefixed(content) else spaced
     tokenizer.decoder = decoders.Sequence([decoders.Replace("\u2581", " "), decoders.ByteFallback(), decoders.Fuse()])
     tokenizer.add_special_tokens([AddedToken(piece, normalized=False, special=True) for piece, _, kind in pieces if kind == CONTROL])
     tokenizer.add_tokens([AddedToken(piece, normalized=False) for piece, _, kind in pieces if kind == USER_DEFINED])
@@ -93,6 +96,12 @@ def _pieces(content: bytes) -> Iterator[tuple[str, float, int]]:
             piece = dict(_fields(value))
             (score,) = struct.unpack("<f", piece.get(2, b"\0\0\0\0"))
             yield piece[1].decode("utf-8"), score, piece.get(3, NORMAL)
+
+
+def _prefixed(content: bytes) -> bool:
+    """Whether text is taken to begin with a space: field 3 of the normaliser, which is field 3 of the message; yes where nothing is said."""
+    described = next((value for number, value in _fields(content) if number == 3 and isinstance(value, bytes)), b"")
+    return bool(dict(_fields(described)).get(3, 1))
 
 
 def _fields(content: bytes) -> Iterator[tuple[int, Any]]:
