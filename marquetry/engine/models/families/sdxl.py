@@ -18,6 +18,7 @@ from marquetry.engine.models.text.encoder import Encoded
 from marquetry.engine.models.text.files import TextFile, by_size, text_file
 from marquetry.engine.models.text.part import TextEncoderPart
 from marquetry.engine.models.text.recipe import EncodedPrompt
+from marquetry.engine.models.unclip import UNCLIP, picture_label
 from marquetry.engine.sampling.control import RESIDUALS
 from marquetry.engine.sampling.latent_format import LatentFormat
 from marquetry.engine.sampling.model import CONTEXT
@@ -145,6 +146,8 @@ class StableDiffusionXL(StableDiffusion):
         numbers, width = self._numbers(model, extras, latent_shape)
         pooled = extras.get("pooled_output")
         pooled = torch.zeros(1, width) if pooled is None else pooled[..., :width]
+        if extras.get(UNCLIP):  # Revision: pictures in the place of the pooled words
+            pooled = picture_label(extras[UNCLIP], extras["noise"], torch.zeros(1, width), torch.ones(1, width), 0.0)[:, :width]
         return made | {POOLED: repeated(pooled, batch), SIZES: repeated(torch.tensor([numbers], dtype=torch.float64), batch)}
 
     def forward(self, model: Model, network: Any, x: Tensor, time: Tensor, values: Mapping[str, Any]) -> Tensor:
