@@ -48,7 +48,7 @@ class Model:
     @property
     def in_channels(self) -> int:
         """The channels that the network takes: those of the latent, and those of what guides it (inpainting, editing)."""
-        return int(self.config["in_channels"])
+        return int(self.config["in_channels"]) + max((adapter.widens_by for adapter in self.adapters), default=0)
 
     def with_sampling(self, sampling: ModelSampling) -> Self:
         return replace(self, sampling=sampling)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 from marquetry.engine.models.adapters.delta import is_targetable, weight_of
 from marquetry.engine.models.adapters.targets import slots_of
 from marquetry.engine.models.adapters.transformer_targets import Slot
+from marquetry.engine.models.adapters.widening import beside
 
 if TYPE_CHECKING:
     from torch import nn
@@ -53,6 +54,7 @@ class Adapter:
         targets: dict[str, Delta] = {}
         matched: set[str] = set()
         misfits: list[str] = []
+        more: Delta | None = None
         for published in self.deltas:
             if published.part not in (part, None):
                 continue
@@ -61,13 +63,17 @@ class Adapter:
                 misfits.append(published.name)
                 continue
             try:
-                fitted = {slot.path: _fitted(network, slot, published.delta) for slot in found}
+                parts = _beside(network, found[0], published.delta)
+                if parts is not None:
+                    fitted, more = {found[0].path: parts[0]}, parts[1]
+                else:
+                    fitted = {slot.path: _fitted(network, slot, published.delta) for slot in found}
             except MisfitError as misfit:
                 misfits.append(f"{published.name} ({misfit})")
                 continue
             targets |= fitted
             matched.add(published.name)
-        return MatchedAdapter(self, part, targets, frozenset(matched), tuple(misfits))
+        return MatchedAdapter(self, part, targets, frozenset(matched), tuple(misfits), more)
 
     def unmatched(self, *matches: MatchedAdapter) -> tuple[str, ...]:
         """What none of the matches uses: names of unknown tensors, and published names with the reason where there is one."""
@@ -89,19 +95,27 @@ class MatchedAdapter:
     targets: Mapping[str, Delta]
     matched: frozenset[str]
     misfits: tuple[str, ...]
+    beside: Delta | None = None
 
     def applied(self, strength: float) -> AppliedAdapter:
-        return AppliedAdapter(self.adapter, strength, self.targets, self.part)
+        return AppliedAdapter(self.adapter, strength, self.targets, self.part, self.beside)
 
 
 @dataclass(frozen=True, eq=False)
 class AppliedAdapter:
-    """An adapter with its strength for one network; `targets` are its deltas by module path."""
+    """An adapter with its strength for one network; `targets` are its deltas by module path, `beside` what it makes of channels that
+    the network does not read without it."""
 
     adapter: Adapter
     strength: float
     targets: Mapping[str, Delta]
     part: Part = "unet"
+    beside: Delta | None = None
+
+    @property
+    def widens_by(self) -> int:
+        """How many channels more the network reads with it."""
+        return 0 if self.beside is None else self.beside.size[1] or 0
 
     @property
     def key(self) -> tuple[str, str, float]:
@@ -111,6 +125,13 @@ class AppliedAdapter:
 
 class MisfitError(Exception):
     """A delta's shape isn't that of the module which its name means."""
+
+
+def _beside(network: nn.Module, slot: Slot, delta: Delta) -> tuple[Delta, Delta] | None:
+    try:
+        return beside(network, slot.path, delta)
+    except NotImplementedError as refusal:
+        raise MisfitError(str(refusal)) from refusal
 
 
 def _fitted(network: nn.Module, slot: Slot, delta: Delta) -> Delta:

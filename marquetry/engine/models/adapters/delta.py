@@ -50,6 +50,10 @@ class Delta(ABC):
         """The part for rows `start:stop`, for networks that keep a fused projection as several. Raises NotImplementedError."""
         raise NotImplementedError(f"{type(self).__name__} can't be split into rows")
 
+    def columns(self, count: int, *, beyond: bool = False) -> Delta | None:
+        """The part for the first `count` columns, a change of bias with it, or that for the others. Raises NotImplementedError."""
+        raise NotImplementedError(f"{type(self).__name__} can't be split into columns")
+
     def swapped(self) -> Delta:
         """With the two halves of its rows in each other's places. Raises NotImplementedError."""
         raise NotImplementedError(f"the halves of {type(self).__name__} can't change places")
@@ -189,6 +193,11 @@ class LowRank(Delta):
     def rows(self, start: int, stop: int) -> LowRank:
         return replace(self, up=self.up[start:stop])
 
+    def columns(self, count: int, *, beyond: bool = False) -> LowRank:
+        if self.middle is not None or self.down.ndim != 2:
+            return super().columns(count, beyond=beyond)  # type: ignore[return-value]
+        return replace(self, down=self.down[:, count:] if beyond else self.down[:, :count])
+
     def swapped(self) -> LowRank:
         return replace(self, up=_swapped(self.up))
 
@@ -221,6 +230,11 @@ class Difference(Delta):
     def rows(self, start: int, stop: int) -> Difference:
         weight, bias = self.weight, self.bias
         return Difference(None if weight is None else weight[start:stop], None if bias is None else bias[start:stop])
+
+    def columns(self, count: int, *, beyond: bool = False) -> Difference | None:
+        weight = None if self.weight is None else self.weight[:, count:] if beyond else self.weight[:, :count]
+        bias = None if beyond else self.bias
+        return None if weight is None and bias is None else Difference(weight, bias)
 
     def swapped(self) -> Difference:
         return Difference(*(None if part is None else _swapped(part) for part in (self.weight, self.bias)))
@@ -255,6 +269,10 @@ class Several(Delta):
 
     def rows(self, start: int, stop: int) -> Several:
         return Several(tuple(part.rows(start, stop) for part in self.parts))
+
+    def columns(self, count: int, *, beyond: bool = False) -> Several | None:
+        parts = tuple(part for each in self.parts if (part := each.columns(count, beyond=beyond)) is not None)
+        return Several(parts) if parts else None
 
     def swapped(self) -> Several:
         return Several(tuple(part.swapped() for part in self.parts))

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from marquetry.engine.lazy import functional, torch
+from marquetry.engine.models.adapters.widening import widened
 from marquetry.engine.models.families.family import Found
 from marquetry.engine.models.families.sdxl import as_role
 from marquetry.engine.models.fitting import edited_picture, fit, repeated
@@ -137,6 +138,8 @@ class Flux(TransformerFamily):
             tokens.append(packed(picture))
             places.append(place)
         seen = torch.cat(tokens, dim=1)
+        if seen.shape[-1] > int(model.config["in_channels"]):
+            network, seen = widened(network, seen, model.adapters)
         output = network(
             seen,
             encoder_hidden_states=values[TOKENS],

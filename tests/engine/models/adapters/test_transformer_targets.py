@@ -14,7 +14,7 @@ from torch import Tensor
 from marquetry.engine.models.adapters.apply import applied
 from marquetry.engine.models.adapters.read import read_adapter
 from tests.engine.models.families import test_flux, test_sd3
-from tests.engine.models.families.tiny import seeded
+from tests.engine.models.families.tiny import library_at, ours, seeded
 
 RANK = 3
 State = dict[str, Tensor]
@@ -120,3 +120,24 @@ def with_weights(network: Any, published: Callable[[Any], State], merged: State)
             parameter.copy_(values[first : first + parameter.numel()].reshape(parameter.shape))
             first += parameter.numel()
     return changed
+
+
+def test_flux_reads_a_picture_beside_the_latent_through_an_adapter_that_widens_it(tmp_path: Path) -> None:
+    library = library_at(tmp_path)
+    pipe = test_flux.pipeline()
+    narrow = test_flux.published(pipe.transformer)
+    wide = {**narrow, "img_in.weight": torch.nn.functional.pad(narrow["img_in.weight"], (0, 64))}
+    factors, merged = change(wide)
+    folders = library.folders.models
+    for place, state in (("loras/x", factors), ("diffusion_models/narrow", narrow), ("diffusion_models/wide", merged)):
+        (folders / place).parent.mkdir(parents=True, exist_ok=True)
+        save_file({name: tensor.clone() for name, tensor in state.items()}, folders / f"{place}.safetensors")
+    adapter = read_adapter(folders / "loras/x.safetensors", content_hash="wide")
+    model = library.load_diffusion_model("narrow.safetensors").with_adapter(adapter, 1.0)
+    assert (model.in_channels, library.load_diffusion_model("narrow.safetensors").in_channels) == (128, 64)
+    generator = torch.Generator().manual_seed(2)
+    noise, picture = (torch.randn(1, 16, 8, 16, generator=generator) for _ in range(2))
+    prompt = [[torch.randn(1, 5, 64, generator=generator), {"pooled_output": torch.zeros(1, 64), "concat_latent_image": picture}]]
+    made = ours(model, prompt, None, noise, [1.0, 0.5, 0.0], 1.0)
+    expected = ours(library.load_diffusion_model("wide.safetensors"), prompt, None, noise, [1.0, 0.5, 0.0], 1.0)
+    torch.testing.assert_close(made, expected, atol=1e-4, rtol=1e-4)
