@@ -85,7 +85,7 @@ def t5_tokenizer_options(clip: Clip, min_padding: Tokens = 0, min_length: Tokens
         raise NodeFailed(NO_CLIP)
     encoders = dict(clip.encoders)
     for role, encoder in encoders.items():
-        if encoder.part.kind == "t5":
+        if encoder.part.kind in ("t5", "umt5"):
             part = replace(encoder.part, min_tokens=min_length or encoder.part.min_tokens, padding=min_padding)
             encoders[role] = replace(encoder, part=part)
     return replace(clip, encoders=encoders)

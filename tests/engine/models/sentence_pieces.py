@@ -5,16 +5,17 @@ from __future__ import annotations
 import struct
 
 MARKS = ["<pad>", "<eos>", "<bos>", "<unk>"]
-KINDS = {"<unk>": 2, "<pad>": 3, "<eos>": 3, "<bos>": 3}
+LLAMA_MARKS = ["<unk>", "<pad>", "</s>", "<bos>"]
+KINDS = {"<unk>": 2, "<pad>": 3, "<eos>": 3, "<bos>": 3, "</s>": 3}
 BYTES = [f"<0x{byte:02X}>" for byte in range(256)]
 LETTERS = [chr(code) for code in range(33, 127)] + ["\u2581"]
 JOINED = ["at", "\u2581c", "\u2581cat", "\u2581a", "re", "red", "\u2581red", "<s", "in", "kin"]  # in the order in which they are joined
 PIECES = [*MARKS, *BYTES, *JOINED, *LETTERS]
 
 
-def piece_model(*, prefixed: bool = False) -> bytes:
+def piece_model(marks: list[str] = MARKS, *, prefixed: bool = False) -> bytes:
     """The model, as `tokenizer.model` holds it; `prefixed` if text begins with a space for it."""
-    messages = (_piece(piece, number) for number, piece in enumerate(PIECES))
+    messages = (_piece(piece, number) for number, piece in enumerate([*marks, *PIECES[len(MARKS) :]]))
     normaliser = b"\x1a\x02\x18" + _number(int(prefixed))
     return b"".join(b"\x0a" + _number(len(message)) + message for message in messages) + normaliser
 

@@ -22,6 +22,7 @@ PREFIXES = (
     "t5xxl.transformer.",
 )  # fmt: skip
 EYES = "transformers:Qwen2_5_VisionTransformerPretrainedModel:Qwen2_5_VLVisionConfig"
+UMT5 = "transformers:UMT5EncoderModel:UMT5Config"
 LARGE_CLIP_WIDTH = 1280  # OpenCLIP ViT-bigG
 
 
@@ -85,10 +86,12 @@ def _open_clip(header: Header, prefix: str) -> TextFile | None:
 
 def _t5(header: Header, prefix: str) -> TextFile | None:
     sizes = t5_sizes(header, prefix)
-    if sizes is None or sizes.biases != 1:
+    if sizes is None or sizes.biases not in (1, sizes.layers):
         return None
-    recipe = NetworkRecipe("transformers:T5EncoderModel:T5Config", sizes.config() | {"pad_token_id": T5_PAD}, t5_table(header, prefix))
-    return TextFile("t5", recipe, prefix, sizes.width, sizes.layers, "transformers", header)
+    own = sizes.biases > 1  # every layer has a relative bias
+    config = sizes.config() | {"pad_token_id": T5_PAD}
+    recipe = NetworkRecipe(UMT5 if own else "transformers:T5EncoderModel:T5Config", config, t5_table(header, prefix))
+    return TextFile("umt5" if own else "t5", recipe, prefix, sizes.width, sizes.layers, "transformers", header)
 
 
 def _decoder(header: Header, prefix: str) -> TextFile | None:

@@ -81,19 +81,17 @@ class T5Kind:
     """T5's encoder (Raffel et al. 2020): one chunk of any length, padded to a least one."""
 
     def tokenize(self, text: str, part: TextEncoderPart, find_embedding: FindEmbedding, vocabulary: FindVocabulary) -> TokenizedPrompt:
-        tokens, missing = weighted_tokens(
-            text, lambda words: list(vocabularies.t5().encode(words, add_special_tokens=False).ids), find_embedding
-        )
-        tokens.append((vocabularies.T5_END, 1.0))
+        tokenizer = vocabulary() if part.vocabulary else vocabularies.t5()
+        tokens, missing = weighted_tokens(text, lambda words: list(tokenizer.encode(words, add_special_tokens=False).ids), find_embedding)
+        tokens.append((part.end_token, 1.0))
         return TokenizedPrompt((_padded(tokens, part),), missing)
 
     def empty(self, part: TextEncoderPart, length: int) -> Chunk:
-        return ((vocabularies.T5_END, 1.0), *[(part.pad_token, 1.0)] * (length - 1))
+        return ((part.end_token, 1.0), *[(part.pad_token, 1.0)] * (length - 1))
 
     def mask(self, chunks: Sequence[Chunk], part: TextEncoderPart, prompt: TokenizedPrompt) -> Tensor:
         words = [
-            next(place for place, (token, _) in enumerate(chunk) if isinstance(token, int) and token == vocabularies.T5_END)
-            for chunk in chunks
+            next(place for place, (token, _) in enumerate(chunk) if isinstance(token, int) and token == part.end_token) for chunk in chunks
         ]
         return (torch.arange(len(chunks[0]))[None] <= torch.tensor(words)[:, None]).long()
 
@@ -109,7 +107,7 @@ class T5Kind:
 
 
 DECODER = DecoderKind()
-KINDS: Mapping[str, Kind] = {"clip": ClipKind(), "t5": T5Kind(), "decoder": DECODER}
+KINDS: Mapping[str, Kind] = {"clip": ClipKind(), "t5": T5Kind(), "umt5": T5Kind(), "decoder": DECODER}
 
 
 def kind_of(part: TextEncoderPart) -> Kind:

@@ -7,7 +7,7 @@ from typing import Literal, TypeAlias
 
 from marquetry.engine.models.network import NetworkRecipe
 
-Kind: TypeAlias = Literal["clip", "t5", "decoder"]
+Kind: TypeAlias = Literal["clip", "t5", "umt5", "decoder"]
 Vocabulary: TypeAlias = Literal["", "qwen2", "own"]
 AdapterPart: TypeAlias = Literal["text_encoder", "text_encoder_2", "text_encoder_3"]
 
@@ -30,6 +30,7 @@ class TextEncoderPart:
     layer: int = 0
     absent_layers: int = 0
     pad_token: int = 49407
+    end_token: int = 1  # of T5 and UMT5
     final_norm: bool = True
     projected: bool = True
     min_tokens: int = 0
