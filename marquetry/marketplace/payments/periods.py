@@ -58,7 +58,7 @@ def payment_late(connection: Connection, provider: str, said: PaymentLate, rules
         return IGNORED if said.order_id else WAITING  # the first payment: its checkout is still open
     if known.status == "canceled" or find_foreign(connection, provider, (said.invoice_id,)) is not None:
         return IGNORED
-    if paid_since(connection, known.id, event_ms):
+    if not said.invoice_id and paid_since(connection, known.id, event_ms):
         return IGNORED
     recoveries.begin(connection, known, said.invoice_id, said.url, rules, now_ms)
     return APPLIED

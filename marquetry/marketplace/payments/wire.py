@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Mapping
 from typing import Any
 
@@ -32,7 +33,6 @@ class Wire:
         query: Mapping[str, str] | None = None,
         headers: Mapping[str, str] | None = None,
         form: Mapping[str, str] | None = None,
-        auth: aiohttp.BasicAuth | None = None,
     ) -> dict[str, Any]:
         """The answer's JSON object; empty where there is no body. Raises ProviderFailed."""
         if self._session is None:
@@ -45,9 +45,7 @@ class Wire:
         }
         url = f"{self._address}{path}"
         try:
-            async with self._session.request(
-                method, url, data=data, params=query, headers=given, auth=auth, allow_redirects=False
-            ) as answer:
+            async with self._session.request(method, url, data=data, params=query, headers=given, allow_redirects=False) as answer:
                 text = await self._read(answer)
                 status = answer.status
         except (TimeoutError, aiohttp.ClientError, OSError) as error:
@@ -78,6 +76,11 @@ class Wire:
         raise ProviderFailed(
             f"{self._title} says: {_reason(value)} (status {status})", unknown=unknown, status=status, reason=_reason(value)
         )
+
+
+def basic(user: str, password: str) -> dict[str, str]:
+    """The header of basic authentication (RFC 7617)."""
+    return {"Authorization": f"Basic {base64.b64encode(f'{user}:{password}'.encode()).decode()}"}
 
 
 def _reason(value: Any) -> str:

@@ -107,7 +107,7 @@ class PayPalMock:
         self.base = str(request.url).partition("/v1/")[0].partition("/v2/")[0]
         path = request.path[max(request.path.find("/v1/"), request.path.find("/v2/")) + 4 :].split("/")
         if path == ["oauth2", "token"]:
-            if request.headers.get("Authorization") != aiohttp.BasicAuth(KEY_ID, SECRET).encode():
+            if request.headers.get("Authorization") != aiohttp.encode_basic_auth(KEY_ID, SECRET):
                 return web.json_response({"error": "invalid_client", "error_description": "Client Authentication failed"}, status=401)
             return web.json_response({"access_token": self.token, "token_type": "Bearer", "expires_in": 32400})
         if request.headers.get("Authorization") != f"Bearer {self.token}":

@@ -77,15 +77,15 @@ class RazorpayMock:
         await self.emit("subscription.charged", subscription=subscription, payment=payment)
         return payment
 
-    async def halt(self, id: str) -> None:
+    async def halt(self, id: str, at: int | None = None) -> None:
         self.things[id]["status"] = "halted"
-        await self.emit("subscription.halted", subscription=self.things[id])
+        await self.emit("subscription.halted", at, subscription=self.things[id])
 
     def _payment(self, amount: int, currency: str) -> dict[str, Any]:
         return self.make("pay", "payment", amount=amount, currency=currency, status="captured", amount_refunded=0)
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
-        if request.headers.get("Authorization") != aiohttp.BasicAuth(KEY_ID, SECRET).encode():
+        if request.headers.get("Authorization") != aiohttp.encode_basic_auth(KEY_ID, SECRET):
             return _refusal("Authentication failed", 401)
         path = request.path[request.path.index("/v1/") + 4 :]
         self.base = f"{request.url.origin()}{request.path.partition('/v1/')[0]}"

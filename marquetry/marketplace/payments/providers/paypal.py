@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-import aiohttp
 import orjson
 
 from marquetry.marketplace.payments.errors import InvalidSignature, NotSupported, ProviderFailed
@@ -25,7 +24,7 @@ from marquetry.marketplace.payments.events import (
 )
 from marquetry.marketplace.payments.money import decimal, minor
 from marquetry.marketplace.payments.provider import Bare, Checkout, ProviderKeys, RefundAnswer, Session
-from marquetry.marketplace.payments.wire import Wire
+from marquetry.marketplace.payments.wire import Wire, basic
 
 MAX_AGE_MS = 4 * 86_400_000
 """Events are sent again for three days."""
@@ -222,8 +221,8 @@ class PayPal(Bare):
     async def _signed_in(self) -> str:
         async with self._signing_in:
             if time.monotonic_ns() // 10**9 >= self._token_until:
-                auth = aiohttp.BasicAuth(self._keys.key_id, self._keys.secret_key)
-                answer = await self._wire.ask("POST", "/v1/oauth2/token", form={"grant_type": "client_credentials"}, auth=auth)
+                headers = basic(self._keys.key_id, self._keys.secret_key)
+                answer = await self._wire.ask("POST", "/v1/oauth2/token", form={"grant_type": "client_credentials"}, headers=headers)
                 self._token = str(answer.get("access_token", ""))
                 self._token_until = time.monotonic_ns() // 10**9 + max(0, int(answer.get("expires_in", 0)) - 60)
             return self._token

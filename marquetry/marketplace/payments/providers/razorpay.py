@@ -7,7 +7,6 @@ import hmac
 from collections.abc import Mapping
 from typing import Any
 
-import aiohttp
 import orjson
 
 from marquetry.marketplace.payments.errors import InvalidSignature, ProviderFailed
@@ -24,7 +23,7 @@ from marquetry.marketplace.payments.events import (
 )
 from marquetry.marketplace.payments.orders import LIFETIME_MS
 from marquetry.marketplace.payments.provider import Bare, Checkout, ProviderKeys, RefundAnswer, Session
-from marquetry.marketplace.payments.wire import Wire
+from marquetry.marketplace.payments.wire import Wire, basic
 
 MAX_AGE_MS = 3 * 86_400_000
 """Events are sent again for a day, signed as at first; what is much older was recorded by somebody."""
@@ -47,7 +46,7 @@ class Razorpay(Bare):
     def __init__(self, keys: ProviderKeys) -> None:
         self._keys = keys
         self._wire = Wire(self.title, keys.api_address or self.address, keys.timeout_s)
-        self._auth = aiohttp.BasicAuth(keys.key_id, keys.secret_key)
+        self._auth = basic(keys.key_id, keys.secret_key)
 
     @classmethod
     def is_live(cls, keys: ProviderKeys) -> bool:
@@ -128,7 +127,8 @@ class Razorpay(Bare):
         return str((await self._ask("POST", "/v1/plans", body))["id"])
 
     async def _ask(self, method: str, path: str, body: Any = None, **more: Any) -> dict[str, Any]:
-        return await self._wire.ask(method, path, body, auth=self._auth, **more)
+        headers = {**self._auth, **more.pop("headers", {})}
+        return await self._wire.ask(method, path, body, headers=headers, **more)
 
 
 def _link(checkout: Checkout) -> dict[str, Any]:
