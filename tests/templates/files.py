@@ -35,6 +35,7 @@ CHECKPOINTS: Mapping[str, Maker] = {
     "sd3.5_large_fp8_scaled.safetensors": sd3.large,
     "flux1-dev-fp8.safetensors": flux.dev_checkpoint,
     "flux1-schnell-fp8.safetensors": flux.schnell_checkpoint,
+    "NetaYumev35_pretrained_all_in_one.safetensors": flux.lumina2,
 }  # fmt: skip
 DENOISERS: Mapping[str, Maker] = {
     "flux1-dev.safetensors": flux.dev,
@@ -45,6 +46,7 @@ DENOISERS: Mapping[str, Maker] = {
     "flux1-fill-dev.safetensors": flux.fill,
     "flux.1-fill-dev-OneReward-transformer_fp8.safetensors": flux.fill_eighths,
     "flux1-canny-dev.safetensors": flux.canny,
+    "Chroma1-HD-fp8_scaled_rev2.safetensors": flux.chroma,
     "qwen_image_fp8_e4m3fn.safetensors": qwen.denoiser,
     "qwen_image_edit_fp8_e4m3fn.safetensors": qwen.denoiser,
     "qwen_image_edit_2509_fp8_e4m3fn.safetensors": qwen.denoiser,
@@ -82,8 +84,15 @@ FILES: Mapping[str, Mapping[str, Maker]] = {
         "sd3.5_large_controlnet_blur.safetensors": sd3.control,
         "sd3.5_large_controlnet_canny.safetensors": sd3.canny_control,
         "sd3.5_large_controlnet_depth.safetensors": sd3.depth_control,
+        "Qwen-Image-InstantX-ControlNet-Union.safetensors": qwen.control,
+        "Qwen-Image-InstantX-ControlNet-Inpainting.safetensors": qwen.inpainting_control,
     },
     "embeddings": {"SDA768.pt": sd.embedding},
+    "clip_vision": {
+        "clip_vision_g.safetensors": picture_weights.clip_g,
+        "sigclip_vision_patch14_384.safetensors": picture_weights.siglip,
+    },
+    "style_models": {"flux1-redux-dev.safetensors": flux.redux},
     "upscale_models": {"RealESRGAN_x4plus.safetensors": picture_weights.real_esrgan},
 }
 

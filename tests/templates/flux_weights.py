@@ -1,4 +1,4 @@
-"""Tiny files of Flux.1: denoisers of every sort, checkpoints, text encoders, autoencoder and LoRAs, as they are published."""
+"""Tiny files of Flux.1 and of what shares parts with it: denoisers of every sort, checkpoints, text encoders, autoencoder and LoRAs, as they are published."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ import torch
 from marquetry.engine.models.families.registry import family
 from marquetry.engine.models.network import original_state
 from tests.checkpoints import header_of
-from tests.engine.models.families import test_flux
+from tests.engine.models.families import test_chroma, test_flux, test_lumina2
 from tests.engine.models.families.tiny import seeded
+from tests.templates import picture_weights
 from tests.templates.numbers import State, eighths, scaled_eighths
 
 DENOISER, TEXT, VAE = "model.diffusion_model.", "text_encoders.", "vae."
@@ -119,3 +120,25 @@ def depth_lora() -> State:
                 made |= _factors(module, *tensor.shape)
                 made[f"{module}.lora_B.bias"] = torch.zeros(tensor.shape[0])
     return made
+
+
+def chroma() -> State:
+    """Chroma, which stands on Flux, in eight bits with scales."""
+    return scaled_eighths(test_chroma.published(test_chroma.pipeline().transformer))
+
+
+def lumina2() -> State:
+    """Lumina 2 in one file, with Flux's autoencoder."""
+    return test_lumina2.checkpoint() | {f"{VAE}{name}": tensor for name, tensor in autoencoder().items()}
+
+
+def redux() -> State:
+    """Two layers that turn what SigLIP sees into words."""
+    seen, words = picture_weights.SIGLIP_WIDTH, test_flux.WIDTH
+    with seeded(34):
+        return {
+            "redux_up.weight": torch.randn(3 * words, seen) * 0.1,
+            "redux_up.bias": torch.randn(3 * words) * 0.1,
+            "redux_down.weight": torch.randn(words, 3 * words) * 0.1,
+            "redux_down.bias": torch.randn(words) * 0.1,
+        }

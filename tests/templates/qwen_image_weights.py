@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 
+from tests.engine.models.control.tiny import calmed
 from tests.engine.models.families import test_qwen_image
-from tests.engine.models.families.tiny import seeded
+from tests.engine.models.families.tiny import seeded, stirred
 from tests.templates.numbers import State, eighths, scaled_eighths
 
 RANK = 4
+PATCH_PIXELS = 4  # latent pixels to a token, of each of which the inpainting one is told whether to keep it
 
 
 def denoiser() -> State:
@@ -22,6 +26,25 @@ def words() -> State:
 
 def autoencoder() -> State:
     return test_qwen_image.published_vae()
+
+
+def control(extra: int = 0) -> State:
+    """InstantX's, in diffusers' names; `extra` channels tell what to keep."""
+    from diffusers import QwenImageControlNetModel
+
+    kind: Any = QwenImageControlNetModel
+    base = test_qwen_image.parts()["transformer"].config
+    with seeded(52 + extra):
+        network = kind(
+            in_channels=base.in_channels, out_channels=base.out_channels, num_layers=1, attention_head_dim=base.attention_head_dim,
+            num_attention_heads=base.num_attention_heads, joint_attention_dim=base.joint_attention_dim, axes_dims_rope=base.axes_dims_rope,
+            extra_condition_channels=extra,
+        )  # fmt: skip
+        return dict(calmed(stirred(network)).state_dict())
+
+
+def inpainting_control() -> State:
+    return control(PATCH_PIXELS)
 
 
 def lightning() -> State:

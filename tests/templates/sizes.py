@@ -9,6 +9,7 @@ from tests.templates.studio import SIZE
 
 SQUARE = 128  # an eighth of 1024
 SCALED_DOWN = (112, 88)  # a picture of 5 to 4 that is brought to the least area there is, cropped to what latents can show
+MEGAPIXEL = (136, 112)  # a 64th of a megapixel in those proportions, cropped likewise
 Sizes = Sequence[tuple[int, int]]
 DIFFERENT: Mapping[str, Sizes] = {
     "default": [(64, 64)],
@@ -28,6 +29,13 @@ DIFFERENT: Mapping[str, Sizes] = {
     "sdxlturbo_example": [(64, 64)],
     "esrgan_example": [(256, 256)],
     "hiresfix_esrgan_workflow": [(64, 64), (128, 128)],
+    "2_pass_pose_worship": [(192, 192)],
+    "flux_canny_model_example": [SIZE],
+    "flux_depth_lora_example": [SIZE],
     "image_qwen_image": [(160, 160)],
+    "image_qwen_image_edit": [MEGAPIXEL],
+    "image_qwen_image_edit_2509": [MEGAPIXEL],
+    "image_qwen_image_union_control_lora": [MEGAPIXEL],
+    "image_qwen_image_instantx_inpainting_controlnet": [SIZE, SIZE],
 }
 SIZES: Mapping[str, Sizes] = {name: DIFFERENT.get(name, [(SQUARE, SQUARE)]) for name in names()}

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 
 from marquetry.engine.models.families.registry import family
 from marquetry.engine.models.stable_diffusion import sizes_of
 from tests import checkpoints
+from tests.engine.models.control import test_t2i_adapter
 from tests.engine.models.control.tiny import net_of
-from tests.engine.models.families.tiny import seeded, stirred
+from tests.engine.models.families.tiny import seeded
 from tests.templates.numbers import State
 
 VAE_PREFIX = "first_stage_model."
@@ -77,9 +76,4 @@ def other_control() -> State:
 
 
 def t2i_adapter() -> State:
-    from diffusers import T2IAdapter
-
-    kind: Any = T2IAdapter
-    with seeded(16):
-        network = kind(in_channels=3, channels=(32, 64), num_res_blocks=2, downscale_factor=8, adapter_type="full_adapter")
-        return dict(stirred(network).state_dict())
+    return test_t2i_adapter.published("full_adapter")
