@@ -10,7 +10,6 @@ from marquetry.engine.context import Context
 from marquetry.engine.declare import node
 from marquetry.engine.errors import NodeFailed
 from marquetry.engine.lazy import torch
-from marquetry.engine.models.families.qwen_image import EDIT_TEMPLATE, SEEN
 from marquetry.engine.ports import Clip, Conditioning, Image, Model, Range, Text, Vae
 from marquetry.engine.resize import resize
 from marquetry.nodes.text_encode import NO_CLIP
@@ -37,6 +36,8 @@ def encode_edit(clip: Clip, prompt: Instruction, vae: Vae | None = None, image: 
     if image is None:
         return _present(clip).encode_conditioning(prompt)
     picture = _of_area(image, EDITED_PIXELS, 1)
+    from marquetry.engine.models.families.qwen_image import SEEN
+
     return _told(clip, SEEN + prompt, [picture], _latents(vae, [picture], context))
 
 
@@ -53,6 +54,8 @@ def encode_edit_plus(
 ) -> Conditioning:
     """An instruction about up to three pictures ("Picture 1", ...) for Qwen-Image-Edit-2509 and later, which refer to all of them."""
     numbered = [(number, image) for number, image in enumerate((image1, image2, image3), start=1) if image is not None]
+    from marquetry.engine.models.families.qwen_image import SEEN
+
     marks = "".join(f"Picture {number}: {SEEN}" for number, _ in numbered)
     seen = [_of_area(image, SEEN_PIXELS, 1) for _, image in numbered]
     edited = [_of_area(image, EDITED_PIXELS, LATENT_PIXELS) for _, image in numbered] if vae is not None else []
@@ -75,6 +78,8 @@ def cfg_norm(model: Model, strength: Annotated[float, Range(0.0, 100.0, step=0.0
 
 def _told(clip: Any, text: str, pictures: Sequence[Tensor], latents: Sequence[Tensor]) -> list[Any]:
     referred = {"reference_latents": list(latents)} if latents else {}
+    from marquetry.engine.models.families.qwen_image import EDIT_TEMPLATE
+
     return _present(clip).encode_seeing(text, pictures, EDIT_TEMPLATE).conditioning(**referred)
 
 

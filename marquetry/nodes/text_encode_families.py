@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from marquetry.engine.context import Context
 from marquetry.engine.declare import node
 from marquetry.engine.errors import NodeFailed
-from marquetry.engine.models.clip import EncodedPrompt
 from marquetry.engine.pictures import MAX_RESOLUTION
 from marquetry.engine.ports import Clip, Conditioning, Range, Text, Tip
 from marquetry.nodes.text_encode import NO_CLIP
+
+if TYPE_CHECKING:
+    from marquetry.engine.models.clip import EncodedPrompt
 
 FAMILIES = "advanced/conditioning"
 Prompt = Annotated[str, Text(multiline=True, dynamic_prompts=True)]
