@@ -142,6 +142,12 @@ def test_types_of_nets_that_are_no_union_change_nothing(context: Context, prompt
     assert torch.equal(*(sampled(library, control.apply(*prompts, each, picture())) for each in (net, typed)))
 
 
+@pytest.mark.parametrize(("name", "family"), [("0", "sd1"), ("sd3", "sd3")])
+def test_the_store_says_whom_a_file_steers(library: ModelLibrary, name: str, family: str) -> None:
+    shown = library.store.show("controlnet", f"{name}.safetensors")
+    assert (shown.family, shown.layout, shown.parts) == (family, "diffusers", ("control",))
+
+
 def test_a_cancelled_run_lets_go_of_its_nets(library: ModelLibrary, context: Context, prompts: tuple[Any, Any]) -> None:
     from marquetry.engine.sampling.driver import sample
     from marquetry.engine.sampling.guiders import CFGGuider

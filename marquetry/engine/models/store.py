@@ -75,20 +75,24 @@ class ModelStore:
 
     def show(self, kind: str, name: str, *, with_hash: bool = False) -> StoredModel:
         """What a file is, from its header; its hash where it is known, or is asked for. Errors as in `header`."""
+        from marquetry.engine.models.control.registry import recognise_control
         from marquetry.engine.models.families.registry import describe_layout, recognise
         from marquetry.engine.models.folder import folder_hints
 
         path = self.path(kind, name)
         header = read_any_header(path)
         found = recognise(header, folder_hints(path))
+        control = recognise_control(header) if found is None else None
+        family = found.family if found is not None else " ".join(control.families) if control is not None else None
+        known = found or control
         return StoredModel(
             kind=kind,
             name=name,
             path=path,
             size_bytes=sum(part.stat().st_size for part in ([path] if path.is_file() else path.rglob("*")) if part.is_file()),
-            family=None if found is None else found.family,
-            layout=describe_layout(header) if found is None else found.layout,
-            parts=() if found is None else found.parts,
+            family=family,
+            layout=describe_layout(header) if known is None else known.layout,
+            parts=found.parts if found is not None else ("control",) if control is not None else (),
             parameters=header.parameters,
             dtypes=dict(Counter(tensor.dtype for tensor in header.values())),
             metadata=header.metadata,

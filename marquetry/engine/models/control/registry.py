@@ -21,12 +21,16 @@ def kinds() -> dict[str, ControlKind]:
     return {module.KIND.id: module.KIND for module in modules if hasattr(module, "KIND")}
 
 
+def recognise_control(header: Header) -> FoundControl | None:
+    """What some kind recognises in a file, or None."""
+    return next((found for kind in kinds().values() if (found := kind.recognise(header)) is not None), None)
+
+
 def require_control(header: Header) -> FoundControl:
-    """What some kind recognises in a file. Raises ModelFormatError that says what the file is like."""
-    for kind in kinds().values():
-        found = kind.recognise(header)
-        if found is not None:
-            return found
+    """As `recognise_control`. Raises ModelFormatError that says what the file is like."""
+    found = recognise_control(header)
+    if found is not None:
+        return found
     other = recognise(header)
     what = f"{', '.join(other.parts)} of {other.family}" if other is not None else describe_layout(header)
     raise ModelFormatError(f"no installed family reads a ControlNet from {header.source}: detected {what}", file=header.source)

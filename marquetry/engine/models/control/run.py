@@ -28,8 +28,12 @@ class _Link:
     start: float  # silent above this level
     end: float  # silent below this level
 
+    @property
+    def always(self) -> bool:
+        return self.applied.start_percent <= 0.0 and self.applied.end_percent >= 1.0
+
     def active(self, level: float) -> bool:
-        return self.end <= level <= self.start
+        return self.always or self.end <= level <= self.start
 
 
 class ControlRun:
@@ -44,7 +48,7 @@ class ControlRun:
 
     def residuals(self, denoiser: Any, x: Tensor, time: Tensor, sigma: Tensor, values: Mapping[str, Any]) -> dict[str, Any]:
         """Arguments of the denoiser's call at `sigma` [B], for the scaled latent `x` [B, C, h, w]."""
-        level = float(sigma.reshape(-1)[0])
+        level = 0.0 if all(link.always for link in self._links) else float(sigma.reshape(-1)[0])  # reading it waits for the device
         total: Residuals = {}
         for number, link in enumerate(self._links):
             if not link.active(level):
