@@ -57,6 +57,8 @@ async def test_every_route_that_submits_refuses_beyond_the_limit_and_leaves_noth
     graph = drawing(6)
     asked: list[tuple[str, dict[str, Any]]] = [
         ("/api/v1/jobs", {"graph": graph}),
+        ("/api/v1/workflow/execute", {"graph": graph}),
+        ("/generation/create", {"graph": graph}),
         ("/api/trigger-workflow", {"generationId": "g", "graph": graph}),
         ("/prompt", {"prompt": graph}),
         ("/api/v1/batches", {"graph": drawing(1), "inputs": [{"1.value": place} for place in range(6)]}),

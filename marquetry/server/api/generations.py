@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any, Literal
 
 from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field
 
-from marquetry.engine.folders import Folders
 from marquetry.server.api.jobs import find
 from marquetry.server.api.models import ID_PATTERN
 from marquetry.server.api.results import files
+from marquetry.server.api.workflows import wanted_graph
 from marquetry.server.automation.callbacks import Callback, callbacks_of, keep_callback
-from marquetry.server.automation.inputs import with_inputs
-from marquetry.server.caller import OWNER_HEADER, caller_of, folders_of_caller, job_owner, owner_filter
+from marquetry.server.caller import OWNER_HEADER, caller_of, job_owner, owner_filter
 from marquetry.server.database.database import one_by_one
 from marquetry.server.http.answer import json_answer
 from marquetry.server.http.body import check, read_object, read_query
-from marquetry.server.http.errors import RequestError, ValidationFailed
+from marquetry.server.http.errors import ValidationFailed
 from marquetry.server.http.routes import Answer, RouteTable
 from marquetry.server.jobs.job import Job, JobState, Submission
 from marquetry.server.jobs.live import now_ms
@@ -38,11 +36,11 @@ _keep = one_by_one(keep_callback)
 
 
 class Trigger(BaseModel):
-    """A flow to run: a graph that ships, by its name in `flowId`, or any `graph`."""
+    """A flow to run: a kept graph or one that ships, by its name in `flowId`, or any `graph`."""
 
     model_config = ConfigDict(extra="forbid")
 
-    flowId: str | None = Field(default=None, max_length=128, description="name of a graph that ships, as text_to_image")
+    flowId: str | None = Field(default=None, max_length=128, description="name of a kept graph, or of one that ships, as text_to_image")
     graph: dict[str, Any] | None = Field(default=None, description="nodes by id, as ComfyUI's API format has them")
     inputData: dict[str, Any] = Field(
         default={}, max_length=1000, description="inputs that differ: by the flow's names for them, or by node.input as in 2.text"
@@ -125,12 +123,7 @@ class GenerationsQuery(BaseModel):
 @routes.post("/api/trigger-workflow", "Run a flow", body=Trigger, headers=OWNER_HEADER, answers={202: Answer("it is queued", Triggered)})
 async def trigger(request: web.Request) -> web.Response:
     body = check(Trigger, await read_object(request), "body")
-    if (body.graph is None) == (body.flowId is None):
-        raise RequestError("either flowId or graph must say what to run")
-    if body.graph is not None:
-        graph = with_inputs(body.graph, body.inputData)
-    else:
-        graph = await asyncio.to_thread(_flow, body.flowId or "", body.inputData, folders_of_caller(request))
+    graph = await wanted_graph(request, body.graph, body.flowId, body.inputData)
     owner = job_owner(request)
     checked = await request.app[CHECK].check(graph, None, owner)
     if checked.problems or not checked.outputs:
@@ -175,16 +168,6 @@ async def one(request: web.Request) -> web.Response:
     job = await find(request)
     reports = await request.app[DATABASE].read(callbacks_of, job.id)
     return json_answer(GenerationDetail(**_fields(job), externalRuns=[_run(report) for report in reports]))
-
-
-def _flow(name: str, values: dict[str, Any], folders: Folders) -> dict[str, Any]:
-    """A graph that ships, with values for the inputs that its manifest names, or for any input as node.input."""
-    from marquetry.graphs.library import find_graph, load_graph, place_samples
-
-    named = find_graph(name).inputs
-    graph = load_graph(name, **{key: value for key, value in values.items() if key in named})
-    place_samples(name, folders)
-    return with_inputs(graph, {key: value for key, value in values.items() if key not in named})
 
 
 def _run(report: Callback) -> ExternalRun:

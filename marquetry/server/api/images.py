@@ -20,7 +20,7 @@ from marquetry.server.storage.links import THUMBNAIL
 from marquetry.server.storage.room import STORAGE
 from marquetry.server.storage.thumbnails import SIZES
 
-routes = RouteTable("Files", PREFIXES)
+routes = RouteTable("Files", (*PREFIXES, ""))
 PURPOSES = ("image", "mask", "avatar")
 
 

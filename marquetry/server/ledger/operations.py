@@ -121,24 +121,24 @@ def _reserve(connection: Connection, wanted: Reservation) -> Hold:
 def _commit(connection: Connection, wanted: Settlement) -> Settled:
     from marquetry.marketplace.ledger import Capture, balance, capture, release
 
-    hold = _own(connection, wanted.owner, wanted.id)
+    hold = own_reservation(connection, wanted.owner, wanted.id)
     amount = hold.amount_microcredits if wanted.amount_microcredits is None else wanted.amount_microcredits
     capture(connection, [Capture(wanted.id, "", "commit", amount, (), "reservation", wanted.description)], wanted.now_ms)
     release(connection, wanted.id, wanted.now_ms)
-    hold = _own(connection, wanted.owner, wanted.id)
+    hold = own_reservation(connection, wanted.owner, wanted.id)
     return Settled(hold.captured_microcredits, hold.released_microcredits, balance(connection, wanted.owner))
 
 
 def _release(connection: Connection, wanted: Settlement) -> Settled:
     from marquetry.marketplace.ledger import balance, release
 
-    _own(connection, wanted.owner, wanted.id)
+    own_reservation(connection, wanted.owner, wanted.id)
     release(connection, wanted.id, wanted.now_ms)
-    hold = _own(connection, wanted.owner, wanted.id)
+    hold = own_reservation(connection, wanted.owner, wanted.id)
     return Settled(hold.captured_microcredits, hold.released_microcredits, balance(connection, wanted.owner))
 
 
-def _own(connection: Connection, owner: str, id: str) -> Hold:
+def own_reservation(connection: Connection, owner: str, id: str) -> Hold:
     """A reservation of that person; holds of jobs are the server's alone."""
     from marquetry.marketplace.ledger import find_hold
     from marquetry.marketplace.ledger.errors import UnknownHold
