@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -11,10 +12,21 @@ if TYPE_CHECKING:
     from torch import Tensor, dtype, nn
 
 
+MODULATION = "norm"  # diffusers' name for matrices that scale and shift too, which are much of what is to be saved
+
+
 def storable(network: nn.Module) -> frozenset[str]:
-    """The names of the weights that may be kept in a narrow type: those of matrices and convolutions."""
+    """The names of the weights that may be kept in a narrow type: those of matrices and convolutions, but for sensitive embedders.
+
+    Which those are a network of diffusers says itself.
+    """
     kinds = (torch.nn.Linear, torch.nn.Conv2d)
-    return frozenset(f"{path}.weight" for path, module in network.named_modules() if type(module) in kinds)
+    sensitive = [pattern for pattern in getattr(network, "_skip_layerwise_casting_patterns", None) or () if pattern != MODULATION]
+    return frozenset(
+        f"{path}.weight"
+        for path, module in network.named_modules()
+        if type(module) in kinds and not any(re.search(pattern, path) for pattern in sensitive)
+    )
 
 
 def widen_when_run(network: nn.Module, computed: dtype) -> None:

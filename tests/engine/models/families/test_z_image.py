@@ -112,6 +112,15 @@ def test_a_latent_with_odd_sides_is_made_too(library: ModelLibrary) -> None:
     assert made.shape == (2, 16, 7, 9) and bool(made.isfinite().all())
 
 
+def test_weights_are_kept_in_eight_bits(library: ModelLibrary) -> None:
+    prompt, noise = library.load_text_encoder((NAME,), "lumina2").encode_conditioning(PROMPT), torch.randn(1, 16, 8, 8)
+    made, narrow = (
+        ours(library.load_diffusion_model(NAME, kept), prompt, None, noise, [1.0, 0.5, 0.0], 1.0) for kept in ("default", "fp8_e4m3fn")
+    )
+    assert not torch.equal(made, narrow)
+    torch.testing.assert_close(narrow, made, atol=0.1 * float(made.std()), rtol=0.1)
+
+
 def test_a_saved_denoiser_is_the_published_one(library: ModelLibrary) -> None:
     written, expected = checkpoint_state(model=library.load_diffusion_model(NAME)), published()
     expected.pop("norm_final.weight")  # nothing reads it
