@@ -23,7 +23,9 @@ def nodes(why: str, *types: str, family: str = "") -> Missing:
 
 HIDREAM = nodes("the HiDream family is not there yet", family="hidream")
 OMNIGEN = nodes("the OmniGen2 family is not there yet", family="omnigen")
-LOTUS = "its prompt is the fixed output of a text encoder whose weights would have to be shipped"
+LOTUS = nodes(
+    "Lotus is not there yet; its prompt is the fixed output of a text encoder, which would have to be shipped", "LotusConditioning"
+)
 
 MISSING: Mapping[str, Missing] = {
     "flux1_dev_uso_reference_image_gen": nodes(
@@ -38,11 +40,11 @@ MISSING: Mapping[str, Missing] = {
     "image_chroma1_radiance_text_to_image": nodes(
         "diffusers does not carry Chroma Radiance", "ChromaRadianceOptions", "EmptyChromaRadianceLatentImage"
     ),
-    "image_lotus_depth_v1_1": nodes(LOTUS, "LotusConditioning"),
+    "image_lotus_depth_v1_1": LOTUS,
     "image_omnigen2_image_edit": OMNIGEN,
     "image_omnigen2_t2i": OMNIGEN,
     "image_qwen_image_controlnet_patch": nodes(
         "no open library carries DiffSynth's patches", "ModelPatchLoader", "QwenImageDiffsynthControlnet"
     ),
-    "image_qwen_image_instantx_controlnet": nodes(f"of the depth model in it, {LOTUS}", "LotusConditioning"),
+    "image_qwen_image_instantx_controlnet": LOTUS,
 }

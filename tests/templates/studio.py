@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -13,11 +14,11 @@ from PIL import Image
 import marquetry.nodes
 from marquetry.engine.editor import Conversion, to_api
 from marquetry.engine.models.library import ModelLibrary
-from marquetry.nodes import flux
+from marquetry.nodes import flux, qwen
 from tests.engine.execution.workshop import Ended, Workshop
 from tests.templates.files import place
 from tests.templates.package import workflow
-from tests.templates.small import SHRINK, small
+from tests.templates.small import GRID, SHRINK, small
 
 SIZE = (160, 128)  # of the pictures that are read: width, height
 WAIT_S = 120
@@ -80,6 +81,13 @@ def picture_at(path: Path) -> None:
     (picture.convert("RGB") if path.suffix in (".jpg", ".jpeg") else picture).save(path)
 
 
-def small_kontext_sizes() -> tuple[tuple[int, int], ...]:
-    """Kontext's sizes have no widget that could be turned down: an eighth of each, on its grid."""
-    return tuple((round(width / SHRINK / 16) * 16, round(height / SHRINK / 16) * 16) for width, height in flux.KONTEXT_SIZES)
+def _small_kontext_sizes() -> tuple[tuple[int, int], ...]:
+    return tuple((round(width / SHRINK / GRID) * GRID, round(height / SHRINK / GRID) * GRID) for width, height in flux.KONTEXT_SIZES)
+
+
+# What nodes bring pictures to by themselves, with no widget that could be turned down: module, name, value.
+TURNED_DOWN: Sequence[tuple[ModuleType, str, Any]] = (
+    (flux, "KONTEXT_SIZES", _small_kontext_sizes()),
+    (qwen, "EDITED_PIXELS", qwen.EDITED_PIXELS // SHRINK**2),
+    (qwen, "SEEN_PIXELS", qwen.SEEN_PIXELS // SHRINK),
+)

@@ -9,11 +9,10 @@ from typing import Any
 import pytest
 
 from marquetry.engine.models.families.registry import families
-from marquetry.nodes import flux
 from tests.templates.missing import MISSING
 from tests.templates.package import names
 from tests.templates.sizes import SIZES
-from tests.templates.studio import Studio, small_kontext_sizes
+from tests.templates.studio import TURNED_DOWN, Studio
 from tests.templates.table import README, with_table
 
 
@@ -26,7 +25,8 @@ def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Studio]:
 
 @pytest.fixture(autouse=True)
 def small_sizes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(flux, "KONTEXT_SIZES", small_kontext_sizes())
+    for module, name, value in TURNED_DOWN:
+        monkeypatch.setattr(module, name, value)
 
 
 def test_there_are_59_of_them() -> None:
