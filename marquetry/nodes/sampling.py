@@ -11,6 +11,7 @@ from marquetry.engine.sampling.driver import StepCallback, sample_latent
 from marquetry.engine.sampling.model import DiffusionModel
 from marquetry.engine.sampling.names import SAMPLER_NAMES, SCHEDULE_NAMES
 from marquetry.engine.sampling.preview import latent_preview
+from marquetry.engine.sampling.run_memory import run_memory
 from marquetry.engine.usage import same, sampling
 
 if TYPE_CHECKING:
@@ -24,12 +25,14 @@ Share = Annotated[float, Range(0.0, 1.0, step=0.01)]
 
 
 def reports(context: Context, model: DiffusionModel) -> StepCallback:
-    """Tells the context of each step, with a picture of the estimate; raises Interrupted when the job was cancelled."""
+    """Tells the context of each step, with a picture of the estimate, and in the end of what was approximated; raises Interrupted when the job was cancelled."""
 
     def report(step: int, denoised: Tensor, x: Tensor, total: int) -> None:
         heard = context.reporter is not None and context.services.preview_size > 0
         preview = latent_preview(denoised, model.latent_format, context.services.preview_size) if heard else None
         context.progress(step + 1, total, preview)
+        for told in run_memory().approximations.values() if step + 1 == total else ():
+            context.text(told())
 
     return report
 

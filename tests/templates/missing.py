@@ -28,9 +28,7 @@ LOTUS = nodes(
 )
 
 MISSING: Mapping[str, Missing] = {
-    "flux1_dev_uso_reference_image_gen": nodes(
-        "no open library carries USO's style projector", "EasyCache", "ModelPatchLoader", "USOStyleReference"
-    ),
+    "flux1_dev_uso_reference_image_gen": nodes("no open library carries USO's style projector", "ModelPatchLoader", "USOStyleReference"),
     "gligen_textbox_example": nodes("GLIGEN is not there yet", "GLIGENTextBoxApply"),
     "hidream_e1_1": HIDREAM,
     "hidream_e1_full": HIDREAM,

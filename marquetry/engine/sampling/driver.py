@@ -16,6 +16,7 @@ from marquetry.engine.sampling.model import DiffusionModel
 from marquetry.engine.sampling.model_sampling import ModelSampling
 from marquetry.engine.sampling.noise import SEED_SPAN, NoiseSource, draw_noise
 from marquetry.engine.sampling.registry import sampler_choice, sampler_of
+from marquetry.engine.sampling.run_memory import fresh_memory
 from marquetry.engine.sampling.sampler import Denoised, DenoiseRequest, SamplerChoice, Trajectory
 from marquetry.engine.sampling.schedules import partial_schedule
 
@@ -56,7 +57,7 @@ def sample(
     if sigmas.numel() == 0:
         return Sampled(latent, latent)
     model = guider.model
-    with torch.no_grad(), model.loaded(), controls_loaded(guider.conditionings()):
+    with torch.no_grad(), fresh_memory(), model.loaded(), controls_loaded(guider.conditionings()):
         return _run(guider, choice, sigmas, noise, latent, seed, noise_mask, callback, check_cancelled)
 
 
