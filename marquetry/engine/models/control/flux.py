@@ -1,4 +1,4 @@
-"""ControlNets of Flux.1: InstantX's and their kin, unions among them, which read latents; and XLabs', which read pixels."""
+"""ControlNets of Flux.1: InstantX's and their kin, unions and those for inpainting among them, which read latents; and XLabs', which read pixels."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from marquetry.engine.lazy import torch
-from marquetry.engine.models.control.hints import latents, pixels, repeated_over
+from marquetry.engine.models.control.hints import latents, pixels, repeated_over, with_kept
 from marquetry.engine.models.control.kind import ControlCall, FoundControl, Residuals
 from marquetry.engine.models.families.flux import DEFAULT_GUIDANCE, GUIDANCE
 from marquetry.engine.models.layout import flux
@@ -32,6 +32,7 @@ HEAD = (
     "double_blocks.0.img_attn.norm.query_norm.scale",
     "single_transformer_blocks.0.attn.norm_q.weight",
 )
+INPAINTING = "marquetry.engine.models.control.networks.flux_inpainting:FluxInpaintingControlNet"
 XLABS_READER = "input_hint_block."
 XLABS_CHANNELS, XLABS_CONVOLUTIONS = 16, 8  # with activations between them
 
@@ -55,7 +56,10 @@ class FluxControlNet:
             config["patch_size"] = PATCH if pixelwise else 1
             original = f"{prefix}double_blocks.0.img_mod.lin.weight" in header
             table = xlabs_table(sizes, header, prefix) if original else same_names(header, prefix)
-            recipe = NetworkRecipe("diffusers:FluxControlNetModel", config, table)
+            architecture, extra = "diffusers:FluxControlNetModel", _reads(header, prefix, original) - sizes.channels
+            if extra:
+                architecture, config = INPAINTING, config | {"extra_condition_channels": extra}
+            recipe = NetworkRecipe(architecture, config, table)
             facts = {"types": modes, "pixels": pixelwise}
             return FoundControl(self.id, ("flux",), "original" if original else "diffusers", recipe, facts)
         return None
@@ -67,7 +71,8 @@ class FluxControlNet:
         if applied.net.found.facts["pixels"]:
             even = (size[0] + size[0] % PATCH, size[1] + size[1] % PATCH)
             return [pixels(applied, even, model.latent_format.spatial_ratio) * 2.0 - 1.0]
-        return [packed(latents(applied, size, model.latent_format))]
+        picture = latents(applied, size, model.latent_format)
+        return [packed(with_kept(picture, applied, size) if applied.net.takes_mask else picture)]
 
     def residuals(self, call: ControlCall) -> Residuals:
         x, values, config = padded_to(call.x, PATCH), call.values, call.net.found.recipe.config
@@ -115,6 +120,11 @@ def control_sizes(header: Header, prefix: str) -> FluxSizes | None:
     doubles, singles = count(header, prefix + names[4]), count(header, prefix + "single_transformer_blocks.{}.proj_mlp.weight")
     guided = f"{prefix}{names[3]}.weight" in header
     return FluxSizes(patches[1], patches[1], patches[0], heads, doubles, singles, words[1], pooled[1], guided)
+
+
+def _reads(header: Header, prefix: str, original: bool) -> int:
+    """The channels of a token of the hint."""
+    return header.shape(f"{prefix}{'pos_embed_input' if original else 'controlnet_x_embedder'}.weight")[1]
 
 
 def xlabs_table(sizes: FluxSizes, header: Header, prefix: str) -> dict[str, Piece]:

@@ -62,6 +62,13 @@ def kept(applied: AppliedControl, size: tuple[int, int]) -> Tensor:
     return padded_to(resize(mask, size[1], size[0], "nearest-exact", "center"), PATCH)
 
 
+def with_kept(picture: Tensor, applied: AppliedControl, size: tuple[int, int]) -> Tensor:
+    """A picture's latent, and in a channel behind it what is to be kept, `[B, C + 1, h, w]`."""
+    keep = kept(applied, size).to(picture)
+    length = max(len(picture), len(keep))
+    return torch.cat([each.expand(length, -1, -1, -1) for each in (picture, keep)], dim=1)
+
+
 def repeated_over(samples: list[Tensor], count: int) -> list[Tensor]:
     """Samples of a short network for the `count` blocks of a long one: each serves a stretch of neighbours."""
     stretch = -(-count // len(samples))

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from marquetry.engine.lazy import torch
-from marquetry.engine.models.control.hints import kept, latents, repeated_over
+from marquetry.engine.models.control.hints import latents, repeated_over, with_kept
 from marquetry.engine.models.control.kind import ControlCall, FoundControl, Residuals
 from marquetry.engine.models.layout.table import count, same_names
 from marquetry.engine.models.network import NetworkRecipe
@@ -60,11 +59,7 @@ class QwenImageControlNet:
 
     def hint(self, applied: AppliedControl, network: Any, model: Model, size: tuple[int, int]) -> list[Tensor]:
         picture = latents(applied, size, model.latent_format)
-        if not applied.net.found.recipe.config["extra_condition_channels"]:
-            return [packed(picture)]
-        keep = kept(applied, size)
-        length = max(len(picture), len(keep))
-        return [packed(torch.cat([picture.expand(length, -1, -1, -1), keep.to(picture).expand(length, -1, -1, -1)], dim=1))]
+        return [packed(with_kept(picture, applied, size) if applied.net.takes_mask else picture)]
 
     def residuals(self, call: ControlCall) -> Residuals:
         x = padded_to(call.x, PATCH)

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from marquetry.engine.lazy import torch
-from marquetry.engine.models.control.hints import kept, latents
+from marquetry.engine.models.control.hints import latents, with_kept
 from marquetry.engine.models.control.kind import ControlCall, FoundControl, Residuals
 from marquetry.engine.models.layout.mmdit import HEAD_WIDTH
 from marquetry.engine.models.layout.table import Table, count, same_names, table_of_modules, thirds
@@ -85,15 +85,11 @@ class StableDiffusion3ControlNet:
         return {"sort": int(weights.tensor(TYPE).reshape(-1)[0])} if TYPE in weights.header else {}
 
     def hint(self, applied: AppliedControl, network: Any, model: Model, size: tuple[int, int]) -> list[Tensor]:
-        facts, config = applied.net.found.facts, applied.net.found.recipe.config
+        facts = applied.net.found.facts
         if not facts["prompted"]:
             return [latents(applied, size, model.latent_format, SORTS.get(facts["sort"]))]
         picture = latents(applied, size, replace(model.latent_format, shift_factor=0.0))  # these were trained without the shift
-        if not config["extra_conditioning_channels"]:
-            return [picture]
-        keep = kept(applied, size)
-        count = max(len(picture), len(keep))
-        return [torch.cat([picture.expand(count, -1, -1, -1), keep.to(picture).expand(count, -1, -1, -1)], dim=1)]
+        return [with_kept(picture, applied, size) if applied.net.takes_mask else picture]
 
     def residuals(self, call: ControlCall) -> Residuals:
         x, pooled = padded_to(call.x, PATCH), call.values[POOLED]

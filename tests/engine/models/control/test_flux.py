@@ -124,6 +124,19 @@ def test_those_of_xlabs_equal_diffusers(library: ModelLibrary, monkeypatch: pyte
     torch.testing.assert_close(flux_tokens(made), expected, atol=1e-4, rtol=1e-4)
 
 
+def test_one_for_inpainting_reads_what_to_keep_behind_the_latent(library: ModelLibrary) -> None:
+    plain, state = net("instantx"), dict(net("instantx").state_dict())
+    told = torch.randn(TRUNK, 4, generator=torch.Generator().manual_seed(2)) * 0.1
+    state["controlnet_x_embedder.weight"] = torch.cat([state["controlnet_x_embedder.weight"], told], dim=1)
+    wide, narrow = written(library, "inpaint", state), written(library, "narrow", plain)
+    assert wide.takes_mask and not narrow.takes_mask
+    nothing, everything = (
+        run(library, AppliedControl(wide, picture(), vae=vae(library), keep=torch.full((1, 64, 128), value))) for value in (0.0, 1.0)
+    )
+    torch.testing.assert_close(nothing, run(library, AppliedControl(narrow, picture(), vae=vae(library))), atol=1e-5, rtol=1e-5)
+    assert (everything - nothing).abs().max() > 1e-3
+
+
 def test_it_works_beside_reference_pictures(library: ModelLibrary) -> None:
     control = AppliedControl(written(library, "instantx", net("instantx")), picture(), 0.7, vae=vae(library))
     reference = torch.randn(1, 16, 4, 4, generator=torch.Generator().manual_seed(9))

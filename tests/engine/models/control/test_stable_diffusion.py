@@ -19,7 +19,7 @@ from marquetry.engine.training.controlnet_file import original_names, write_cont
 from tests import checkpoints
 from tests.checkpoints import header_of
 from tests.engine.models.control.tiny import HEIGHT, WIDTH, net_of, noise, picture, planes, with_control, written
-from tests.engine.models.families.tiny import library_at, ours
+from tests.engine.models.families.tiny import ours
 
 STEPS, GUIDANCE = 4, 2.0  # more guidance, and rounding in latents of 60 is more than 1e-4
 
@@ -27,25 +27,6 @@ STEPS, GUIDANCE = 4, 2.0  # more guidance, and rounding in latents of 60 is more
 @functools.cache
 def net(seed: int) -> Any:
     return net_of(checkpoints.networks("sd1").unet, seed)
-
-
-@pytest.fixture(scope="module")
-def library(tmp_path_factory: pytest.TempPathFactory) -> ModelLibrary:
-    library = library_at(tmp_path_factory.mktemp("data"))
-    checkpoints.write_checkpoint(library.folders.models / "checkpoints/sd1.safetensors")
-    return library
-
-
-@pytest.fixture(scope="module")
-def nets(library: ModelLibrary) -> list[ControlNet]:
-    return [written(library, f"net{seed}", net(seed)) for seed in range(4)]
-
-
-@pytest.fixture(scope="module")
-def prompts(library: ModelLibrary) -> tuple[Any, Any]:
-    clip = library.load_checkpoint("sd1.safetensors").clip
-    assert clip is not None
-    return clip.encode_conditioning("a red cat"), clip.encode_conditioning("blurry")
 
 
 def run(library: ModelLibrary, prompts: tuple[Any, Any], control: AppliedControl | None, start: Tensor | None = None) -> Tensor:
