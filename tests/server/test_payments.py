@@ -453,3 +453,18 @@ async def test_events_are_kept_with_what_became_of_them(at: Shop) -> None:
     await at.stripe.emit("customer.created", {"id": "cus_x"})
     rows = await at.peer.application[DATABASE].read(lambda connection: connection.execute(select(events.c.type, events.c.outcome)).all())
     assert sorted(tuple(row) for row in rows) == [("checkout.session.completed", "applied"), ("customer.created", "ignored")]
+
+
+async def test_who_leaves_is_charged_no_more(at: Shop) -> None:
+    from marquetry.server.people_data.payments import ROOM
+
+    ann = await add(at.peer, "ann")
+    await at.stripe.pay(
+        at.session_of(await ann.json("POST", "/api/payments/create-subscription", 201, json={"plan": "comics-002:creator"}))
+    )
+    (sub,) = at.stripe.of("subscription")
+    told = await at.payments.desk.write(ROOM.erase, ann.id, at.payments.desk.clock_ms())
+    assert "canceled" in told["subscriptions"]
+    await at.round()
+    assert sub["status"] == "canceled"
+    assert await in_force(at, ann) is None
