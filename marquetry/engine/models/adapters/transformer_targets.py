@@ -1,4 +1,5 @@
-"""Names in adapter files made for the original code of transformers: Flux and its kin (`double_blocks`), Stable Diffusion 3 (`joint_blocks`).
+"""Names in adapter files made for the original code of transformers: Flux and its kin (`double_blocks`), Stable Diffusion 3 (`joint_blocks`),
+Z-Image and Lumina 2 (`noise_refiner`).
 
 That code keeps queries, keys and values, and sometimes more, in one matrix, and the two halves of the last modulation the other way round.
 """
@@ -10,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from marquetry.engine.models.adapters.delta import weight_of
-from marquetry.engine.models.layout import flux, mmdit
+from marquetry.engine.models.layout import flux, lumina2, mmdit, z_image
 
 if TYPE_CHECKING:
     from torch import nn
@@ -38,6 +39,8 @@ def transformer_names(network: nn.Module) -> Names:
         yield from _flux(network, len(kind.transformer_blocks), len(kind.single_transformer_blocks))
     elif hasattr(network, "transformer_blocks") and hasattr(network, "pos_embed") and hasattr(network, "context_embedder"):
         yield from _mmdit(network, len(kind.transformer_blocks))
+    elif hasattr(network, "noise_refiner") and hasattr(network, "context_refiner"):
+        yield from _refined(network)
 
 
 def _flux(network: nn.Module, double: int, single: int) -> Names:
@@ -70,6 +73,17 @@ def _mmdit(network: nn.Module, layers: int) -> Names:
             ([f"attn2.to_{name}" for name in "qkv"], "x_block.attn2.qkv"),
         ):
             yield from _fused(network, [ours + name for name in names], theirs + other)
+
+
+def _refined(network: nn.Module) -> Names:
+    yield from _plain(network, (*lumina2.EMBEDDERS, *z_image.ENDS))
+    for stack in z_image.STACKS:
+        for layer in range(len(network.get_submodule(stack))):  # type: ignore[arg-type]
+            place = f"{stack}.{layer}."
+            modules = (*lumina2.BLOCK, *lumina2.PLAIN, *lumina2.MODULATED, *z_image.MOVED)
+            yield from _plain(network, modules, place, place)
+            for ours in ("attn", "attention"):
+                yield from _fused(network, [f"{place}{ours}.to_{name}" for name in "qkv"], f"{place}attention.qkv")
 
 
 def _plain(network: nn.Module, names: Sequence[tuple[str, str]], ours: str = "", theirs: str = "", *, swapped: bool = False) -> Names:

@@ -16,6 +16,11 @@ MOVED = (
     ("attention.norm_k", "attention.k_norm"),
 )
 OUTER = ((f"all_x_embedder.{PATCH}.", "x_embedder."), (f"all_final_layer.{PATCH}.", "final_layer."))
+ENDS = (
+    (f"all_x_embedder.{PATCH}", "x_embedder"),
+    (f"all_final_layer.{PATCH}.linear", "final_layer.linear"),
+    (f"all_final_layer.{PATCH}.adaLN_modulation.1", "final_layer.adaLN_modulation.1"),
+)
 UNUSED = "norm_final."
 
 

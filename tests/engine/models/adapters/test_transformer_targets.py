@@ -1,4 +1,4 @@
-"""LoRAs in the original names of Flux and Stable Diffusion 3 change what diffusers' networks compute, as merged weights do."""
+"""LoRAs in the original names of Flux, Stable Diffusion 3, Z-Image and Lumina 2 change what diffusers' networks compute, as merged weights do."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from torch import Tensor
 
 from marquetry.engine.models.adapters.apply import applied
 from marquetry.engine.models.adapters.read import read_adapter
-from tests.engine.models.families import test_flux, test_sd3
+from tests.engine.models.families import test_flux, test_lumina2, test_sd3, test_z_image
 from tests.engine.models.families.tiny import library_at, ours, seeded
 
 RANK = 3
@@ -66,6 +66,21 @@ def sd3_output(network: Any) -> Tensor:
     return output
 
 
+def refined_output(network: Any) -> Tensor:
+    generator = torch.Generator().manual_seed(1)
+    picture, words = torch.randn(1, 16, 8, 8, generator=generator), torch.randn(1, 5, 64, generator=generator)
+    with torch.no_grad():
+        if hasattr(network, "time_caption_embed"):
+            output: Tensor = network(picture, torch.tensor([0.5]), words, torch.ones(1, 5, dtype=torch.long), return_dict=False)[0]
+            return output
+        return torch.stack(list(network([picture[0, :, None]], torch.tensor([0.5]), [words[0]], return_dict=False)[0]))
+
+
+def used(published: Callable[[Any], State]) -> Callable[[Any], State]:
+    """Without the norm that nothing reads."""
+    return lambda network: {name: tensor for name, tensor in published(network).items() if not name.startswith("norm_final")}
+
+
 def flux() -> Any:
     with seeded(3):
         return test_flux.transformer()
@@ -78,6 +93,8 @@ def sd3() -> Any:
 KINDS: dict[str, tuple[Callable[[], Any], Callable[[Any], State], Callable[[Any], Tensor]]] = {
     "flux": (flux, test_flux.published, flux_output),
     "sd3": (sd3, test_sd3.published, sd3_output),
+    "z_image": (lambda: test_z_image.pipeline().transformer, used(test_z_image.published), refined_output),
+    "lumina2": (lambda: test_lumina2.pipeline().transformer, used(test_lumina2.published), refined_output),
 }
 
 

@@ -57,9 +57,9 @@ def pipeline() -> Any:
         )  # fmt: skip
 
 
-def published() -> dict[str, Tensor]:
+def published(network: Any = None) -> dict[str, Tensor]:
     """The transformer in the original layout, tensor by tensor."""
-    state = dict(pipeline().transformer.state_dict())
+    state = dict((network or pipeline().transformer).state_dict())
     moved = (*lumina2.EMBEDDERS, *lumina2.BLOCK, *lumina2.MODULATED)
     out: dict[str, Tensor] = {"norm_final.weight": torch.ones(96)}
     for name, tensor in state.items():

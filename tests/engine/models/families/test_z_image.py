@@ -44,9 +44,9 @@ def pipeline() -> Any:
         )  # fmt: skip
 
 
-def published() -> dict[str, Tensor]:
+def published(network: Any = None) -> dict[str, Tensor]:
     """The transformer in the original layout, tensor by tensor."""
-    state = dict(pipeline().transformer.state_dict())
+    state = dict((network or pipeline().transformer).state_dict())
     out: dict[str, Tensor] = {"norm_final.weight": torch.ones(64)}
     for name, tensor in state.items():
         if ".to_k." in name or ".to_v." in name:
