@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import orjson
 from sqlalchemy import bindparam, select, update
 
+from marquetry.marketplace.changed import note_changed
 from marquetry.marketplace.ledger.accounts import NEVER_NEGATIVE, PLATFORM, Kind
 from marquetry.marketplace.ledger.errors import KeyReused
 from marquetry.marketplace.ledger.rows import among, insert_rows
@@ -188,6 +189,7 @@ class Book:
             for shard, chain in self._chains.items()
         ]
         self._connection.execute(_advance, advanced)
+        note_changed(self._connection, {owner for _, owner, _ in self._accounts if owner != PLATFORM})
 
     def _make_account(self, line: Line, shard: int) -> _Account:
         assert line.owner in self._opened, f"the accounts of '{line.owner}' were not read"

@@ -4,26 +4,31 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
+from contextlib import suppress
 
 from aiohttp import WSCloseCode, WSMsgType, web
 from pydantic import BaseModel, Field
 
 from marquetry.server.api import PREFIXES
+from marquetry.server.api.credit_models import balance_model
 from marquetry.server.api.jobs import find
 from marquetry.server.api.queue import state_of
 from marquetry.server.api.stream import Line, Stream
-from marquetry.server.caller import OWNER_HEADER, owner_filter
+from marquetry.server.caller import OWNER_HEADER, owner_filter, owner_of
 from marquetry.server.http.answer import encode
 from marquetry.server.http.body import read_query
 from marquetry.server.http.errors import RequestError
 from marquetry.server.http.routes import Answer, RouteTable
 from marquetry.server.jobs.subscription import Subscription
-from marquetry.server.keys import JOBS, SOCKETS
+from marquetry.server.keys import DATABASE, JOBS, SOCKETS
+from marquetry.server.ledger.balances import BALANCES
 
 routes = RouteTable("Events", PREFIXES)
 KEEP_ALIVE_S = 15.0
 SEND_TIMEOUT_S = 60.0
 QUEUE_PERIOD_S = 1.0  # the queue is told at most so often to one reader
+BALANCE_PERIOD_S = 0.1
+BALANCE_AGAIN_S = 30.0  # changes that another server made ring no bell here
 NO_JOB = " "  # an id that no job has: who listens to it hears what concerns everybody
 
 
@@ -33,6 +38,9 @@ class EventsQuery(BaseModel):
     since: int | None = Field(default=None, ge=0, le=2**63 - 1, description="number of the last event that was heard")
     queue: bool = Field(
         default=False, description="also messages `queue`: how it stands for the caller, as GET /api/v1/queue, when it changes"
+    )
+    balance: bool = Field(
+        default=False, description="also messages `balance`: the caller's credits, as GET /api/v1/credits/balance, when they change"
     )
 
 
@@ -75,15 +83,16 @@ async def job_events(request: web.Request) -> web.StreamResponse:
 async def socket_events(request: web.Request) -> web.StreamResponse:
     """Messages are JSON texts with `type`, `sequence`, `job_id` and what the type says; previews are their own messages, with the picture in base64."""
     query = read_query(request, EventsQuery)
-    if query.job_id is None and query.client_id is None and not query.queue:
-        raise RequestError("job_id or client_id must say whose events are wanted, or queue=true that the queue's are")
+    if query.job_id is None and query.client_id is None and not query.queue and not query.balance:
+        raise RequestError("job_id or client_id must say whose events are wanted, or queue=true or balance=true that those are")
     job = None if query.job_id is None else await find(request, query.job_id)
     jobs, sockets = request.app[JOBS], request.app[SOCKETS]
     sockets.admit(request.remote or "")
     socket = web.WebSocketResponse(max_msg_size=64 * 1024, compress=False)
     await socket.prepare(request)
+    tellers = [tell for tell, wanted in ((_tell_queue, query.queue), (_tell_balance, query.balance)) if wanted]
     if query.job_id is None and query.client_id is None:
-        return await _queue_only(request, socket)
+        return await _open(socket, [asyncio.create_task(tell(request, socket)) for tell in tellers])
     with jobs.feed.subscribe(
         client_id=query.client_id, job_id=query.job_id, owner=owner_filter(request), since=query.since
     ) as subscription:
@@ -92,26 +101,18 @@ async def socket_events(request: web.Request) -> web.StreamResponse:
         if job is not None and job.state.is_final and query.since is None:
             first.append(stream.ended(job, jobs.feed.seq))
         sender = asyncio.create_task(_send(socket, stream, subscription, first))
-        teller = asyncio.create_task(_tell_queue(request, socket)) if query.queue else None
-        try:
-            async for received in socket:
-                if received.type is WSMsgType.ERROR:
-                    break
-        finally:
-            sender.cancel()
-            if teller is not None:
-                teller.cancel()
-    return socket
+        return await _open(socket, [sender, *(asyncio.create_task(tell(request, socket)) for tell in tellers)])
 
 
-async def _queue_only(request: web.Request, socket: web.WebSocketResponse) -> web.WebSocketResponse:
-    teller = asyncio.create_task(_tell_queue(request, socket))
+async def _open(socket: web.WebSocketResponse, tasks: list[asyncio.Task[None]]) -> web.WebSocketResponse:
+    """Until the other side goes."""
     try:
         async for received in socket:
             if received.type is WSMsgType.ERROR:
                 break
     finally:
-        teller.cancel()
+        for task in tasks:
+            task.cancel()
     return socket
 
 
@@ -125,6 +126,27 @@ async def _tell_queue(request: web.Request, socket: web.WebSocketResponse) -> No
                     await socket.send_str(text)
                 await changes.batch()
                 await asyncio.sleep(QUEUE_PERIOD_S)
+    except (ConnectionResetError, TimeoutError):
+        await socket.close(code=WSCloseCode.TRY_AGAIN_LATER, message=b"too slow")
+
+
+async def _tell_balance(request: web.Request, socket: web.WebSocketResponse) -> None:
+    from marquetry.marketplace import ledger
+
+    owner, told = owner_of(request), None
+    try:
+        with request.app[BALANCES].bell(owner) as bell:
+            while not socket.closed:
+                bell.clear()
+                found = balance_model(await request.app[DATABASE].read(ledger.balance, owner))
+                if found != told:
+                    told = found
+                    text = encode({"type": "balance", "sequence": request.app[JOBS].feed.seq, "balance": found}).decode()
+                    async with asyncio.timeout(SEND_TIMEOUT_S):
+                        await socket.send_str(text)
+                    await asyncio.sleep(BALANCE_PERIOD_S)
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(bell.wait(), BALANCE_AGAIN_S)
     except (ConnectionResetError, TimeoutError):
         await socket.close(code=WSCloseCode.TRY_AGAIN_LATER, message=b"too slow")
 

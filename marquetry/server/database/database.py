@@ -47,6 +47,10 @@ class Database:
         """Run an operation in the next transaction; the future is done after its commit. See `Writer`."""
         return self._writer.write(operation, argument)
 
+    def hear_changes(self, hear: Callable[[set[str]], None]) -> None:
+        """Call `hear` in the event loop with the owners whose books a commit of this process changed."""
+        self._writer.hear = hear
+
     async def read(
         self, function: Callable[Concatenate[Connection, Parameters], Result], *args: Parameters.args, **kwargs: Parameters.kwargs
     ) -> Result:

@@ -10,11 +10,13 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import groupby
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
+from marquetry.marketplace.changed import take_changed
 from marquetry.server.database.errors import DatabaseClosed
 
 if TYPE_CHECKING:
@@ -48,6 +50,7 @@ class Writer:
         self._waiting: SimpleQueue[_Pending | None] = SimpleQueue()
         self._closed = False
         self._connection: Connection | None = None
+        self.hear: Callable[[set[str]], None] | None = None
         self._thread = threading.Thread(target=self._run, name="database-writer", daemon=True)
         self._thread.start()
 
@@ -115,6 +118,10 @@ class Writer:
                 results = operation(self._connection, [pending.argument for pending in members])
                 for pending, result in zip(members, results, strict=True):
                     pending.outcome = result
+        changed = take_changed(self._connection)
+        if changed and self.hear is not None:
+            with suppress(RuntimeError):  # the event loop ended
+                self._loop.call_soon_threadsafe(self.hear, changed)
 
 
 def _resolve(batch: list[_Pending]) -> None:

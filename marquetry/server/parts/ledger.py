@@ -9,6 +9,7 @@ from contextlib import suppress
 from aiohttp import web
 
 from marquetry.server import keys
+from marquetry.server.ledger.balances import BALANCES, Balances
 from marquetry.server.ledger.rounds import expire_now_and_then, verify_every_night
 from marquetry.server.ledger.writer import CaptureWriter
 
@@ -16,7 +17,9 @@ CAPTURES = web.AppKey("captures", CaptureWriter)
 
 
 def install(application: web.Application) -> None:
-    """Put the writer of captures where it is looked for."""
+    """Put the writer of captures where it is looked for, and the bells that commits ring."""
+    application[BALANCES] = balances = Balances()
+    application[keys.DATABASE].hear_changes(balances.ring)
     application[CAPTURES] = CaptureWriter(application[keys.DATABASE])
 
 
