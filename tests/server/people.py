@@ -59,11 +59,16 @@ def accounts(peer: Peer) -> Accounts:
 @asynccontextmanager
 async def with_accounts(data: Path, *, settings: dict[str, Any] | None = None, **chosen: Any) -> AsyncIterator[Peer]:
     """A server with accounts whose rates get in no test's way, unless it sets some."""
-    generous = dict.fromkeys(("sign_in", "register", "reset", "anonymous", "read", "write", "run", "upload"), "10000/s")
-    given = {"enabled": True, "admin_second_factor": False, **(settings or {})}
-    given["rates"] = {**generous, **given.get("rates", {})}
-    async with served(data, accounts=given, **chosen) as peer:
+    async with served(data, accounts=generous(settings), **chosen) as peer:
         yield peer
+
+
+def generous(settings: dict[str, Any] | None = None) -> dict[str, Any]:
+    """Settings of accounts, with rates that nobody reaches."""
+    rates = dict.fromkeys(("sign_in", "register", "reset", "anonymous", "read", "write", "run", "upload"), "10000/s")
+    given = {"enabled": True, "admin_second_factor": False, **(settings or {})}
+    given["rates"] = {**rates, **given.get("rates", {})}
+    return given
 
 
 async def add(peer: Peer, name: str, *roles: str) -> Somebody:

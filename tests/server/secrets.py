@@ -137,7 +137,7 @@ def registry() -> Registry:
 
 def build_engine(options: Mapping[str, Any]) -> EngineParts:
     """An engine of these nodes."""
-    folders = Folders(Path(options["data"]))
+    folders = Folders(Path(options["data"]), apart=bool(options.get("apart")))
     folders.create()
     types = registry()
     services = Services(folders)
@@ -147,13 +147,13 @@ def build_engine(options: Mapping[str, Any]) -> EngineParts:
 @asynccontextmanager
 async def served(data: Path, *, inline: bool = False, **settings: Any) -> AsyncIterator[Peer]:
     """A server of several people with a worker in a child process, or in its own."""
-    chosen = Settings(data=data, multi_user=True, **settings)
+    chosen = Settings(data=data, multi_user="accounts" not in settings, **settings)
     data.mkdir(parents=True, exist_ok=True)
     database = await Database.open(chosen.database)
-    options = {"data": str(data)}
+    options = {"data": str(data), "apart": chosen.accounts.enabled}
     worker: Worker = InlineWorker(lambda: build_engine(options)) if inline else ProcessWorker(FACTORY, options)
     jobs = JobService(database, [worker])
-    folders = Folders(data)
+    folders = Folders(data, apart=chosen.accounts.enabled)
     application = create_app(chosen, jobs, registry(), folders, logs=LogBuffer())
     runner = web.AppRunner(application, access_log=None, shutdown_timeout=1.0, max_line_size=MAX_LINE_BYTES)
     await runner.setup()

@@ -63,8 +63,12 @@ class Market:
             self.seen.append(data + repr(dict(answer.headers)).encode())
             return data
 
+    async def socket(self) -> Socket:
+        """The buyer's."""
+        return await self.peer.socket("carl", supports_preview_metadata=True)
+
     async def submit(self, graph: dict[str, Any], **more: Any) -> tuple[str, Socket]:
-        socket = await self.peer.socket("carl", supports_preview_metadata=True)
+        socket = await self.socket()
         answer = orjson.loads(await self.look("POST", "/prompt", json={"prompt": graph, "client_id": "carl", **more}))
         assert "prompt_id" in answer, answer
         return str(answer["prompt_id"]), socket
