@@ -13,6 +13,7 @@ from PIL import Image, ImageDraw
 from safetensors.torch import load_file
 from torch import Tensor
 
+from marquetry.engine.models.upscaling import spandrel
 from marquetry.engine.training.dataset import Dataset, from_memory
 from marquetry.engine.training.degradation import Degradation, blurred, compressed
 from marquetry.engine.training.errors import TrainingFailed
@@ -27,7 +28,6 @@ from marquetry.engine.training.upscaler import (
     signal_to_noise_db,
     write_upscaler,
 )
-from tests.engine.training.spandrel_reader import spandrel
 
 QUICK = StageRecipe(steps=90, batch=4, learning_rate=3e-3, warmup_steps=5, ema_decay=0.9)
 RECIPE = UpscalerRecipe(QUICK, Degradation(blur=0.0, noise=0.0, filters=("bicubic",)), features=24, convolutions=3, crop=32)
