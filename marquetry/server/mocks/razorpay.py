@@ -29,7 +29,7 @@ class RazorpayMock:
     def __init__(self) -> None:
         self.things: dict[str, dict[str, Any]] = {}
         self.sent: list[tuple[dict[str, str], bytes]] = []
-        self.broken: set[str] = set()
+        self.broken: list[str] = []
         self.refunds: dict[str, dict[str, Any]] = {}
         self.site = ""
         self.base = ""
@@ -97,7 +97,7 @@ class RazorpayMock:
         except ValueError as error:
             return _refusal(str(error))
         if path in self.broken and request.method == "POST":
-            self.broken.discard(path)
+            self.broken.remove(path)
             assert request.transport is not None
             request.transport.close()
         return web.json_response(done)

@@ -30,13 +30,13 @@ PERIOD_S = {"month": 30 * 86_400, "year": 365 * 86_400}
 
 
 class StripeMock:
-    """All that one account at Stripe has. `sent` are events with their signed headers; `broken` are paths whose next answer gets lost."""
+    """All that one account at Stripe has. `sent` are events with their signed headers; each of `broken` is a path whose next answer gets lost."""
 
     def __init__(self) -> None:
         self.things: dict[str, dict[str, Any]] = {}
         self.answers: dict[str, tuple[str, dict[str, Any]]] = {}
         self.sent: list[tuple[dict[str, str], bytes]] = []
-        self.broken: set[str] = set()
+        self.broken: list[str] = []
         self.secret = WEBHOOK_SECRET
         self.site = ""
         self.delivers = True
@@ -148,7 +148,7 @@ class StripeMock:
             known, done = self.answers[key]
             if known != mark:
                 return _refusal(400, "idempotency_error", "Keys for idempotent requests can only be used with the same parameters")
-            return web.json_response(done)
+            return self._answered(request, path, done)
         try:
             done = await self._do(request.method, path.split("/"), form)
         except KeyError as error:
@@ -157,8 +157,11 @@ class StripeMock:
             return _refusal(402 if "card" in str(error) else 400, "invalid_request_error", str(error), str(error).partition(":")[0])
         if key and "error" not in done:
             self.answers[key] = (mark, json.loads(json.dumps(done)))
-        if path in self.broken:
-            self.broken.discard(path)
+        return self._answered(request, path, done)
+
+    def _answered(self, request: web.Request, path: str, done: dict[str, Any]) -> web.Response:
+        if path in self.broken and request.method == "POST":
+            self.broken.remove(path)
             assert request.transport is not None
             request.transport.close()
         return web.json_response(done)
