@@ -66,7 +66,7 @@ def map_tiles(
             if progress is not None:
                 progress(row * len(places) + number + 1, batch * len(places))
     assert total is not None and weights is not None, "a batch without pictures"
-    return total / weights
+    return total.div_(weights)
 
 
 def _starts(length: int, tile: int, overlap: int) -> list[int]:
