@@ -88,6 +88,7 @@ async def test_a_workflow_is_kept_listed_read_and_run_with_other_inputs(ann: Som
     assert (await ann.json("GET", "/api/v1/workflow/mine"))["graph"] == graph
     bob = await add(ann.peer, "bob")
     await bob.json("GET", "/api/v1/workflow/mine", 404)
+    assert all(entry["ships"] for entry in (await bob.json("GET", "/api/v1/workflow/list"))["workflows"])
     refused = await ann.json("POST", "/api/v1/workflow/execute", 402, json={"workflow_id": "mine", "inputs": {"1.count": 4}})
     assert refused["error"]["details"]["required"] == 80_000_000
     for name in ("../mine", ".hidden", "a/b", ""):
