@@ -8,8 +8,6 @@ WHOLE_CURRENCIES = frozenset(
     {"BIF", "CLP", "DJF", "GNF", "JPY", "KMF", "KRW", "MGA", "PYG", "RWF", "UGX", "VND", "VUV", "XAF", "XOF", "XPF"}
 )
 THOUSANDTHS = frozenset({"BHD", "JOD", "KWD", "OMR", "TND"})
-MICROCREDITS_A_CENT = 10_000_000
-"""Of the US dollar: a credit is 0.001 dollars."""
 
 
 def decimals_of(currency: str) -> int:
@@ -44,11 +42,3 @@ def minor(text: str, currency: str) -> int:
 def part_of(total: int, part: int, whole: int) -> int:
     """`total * part / whole`, rounded down; all of it once `part` is `whole`."""
     return total * part // whole
-
-
-def cents_of(microcredits: int) -> int:
-    """US cents of micro-credits. Raises InvalidBilling where that is no whole number."""
-    cents, rest = divmod(microcredits, MICROCREDITS_A_CENT)
-    if rest or cents <= 0:
-        raise InvalidBilling(f"{microcredits:,} micro-credits are no whole number of cents; pay out multiples of {MICROCREDITS_A_CENT:,}")
-    return cents

@@ -1,7 +1,6 @@
 """Stripe: customers, Checkout, subscriptions, invoices, refunds, disputes and Connect, as https://docs.stripe.com/api describes them.
 
-Requests are nested forms; those with an idempotency key are answered once. Events go, signed, to the site to which payers return. Payers are
-whoever opens `/pay/...`, and tests.
+Requests are nested forms; those with an idempotency key are answered once. Events go, signed, to the site to which payers return.
 """
 
 from __future__ import annotations
@@ -37,8 +36,7 @@ class StripeMock:
         self.answers: dict[str, tuple[str, dict[str, Any]]] = {}
         self.sent: list[tuple[dict[str, str], bytes]] = []
         self.broken: list[str] = []
-        self.secret = WEBHOOK_SECRET
-        self.site = ""
+        self.site = self.base = ""
         self.delivers = True
         self.card_works = True
         self._count = 0
@@ -64,7 +62,7 @@ class StripeMock:
     def signed(self, body: bytes, at: int | None = None, secret: str | None = None) -> dict[str, str]:
         """The header of a webhook: HMAC-SHA256 of time and body."""
         moment = int(time.time()) if at is None else at
-        mark = hmac.new((secret or self.secret).encode(), f"{moment}.".encode() + body, hashlib.sha256).hexdigest()
+        mark = hmac.new((secret or WEBHOOK_SECRET).encode(), f"{moment}.".encode() + body, hashlib.sha256).hexdigest()
         return {"Stripe-Signature": f"t={moment},v1={mark}", "Content-Type": "application/json"}
 
     async def send(self, headers: dict[str, str], body: bytes) -> int:
@@ -219,8 +217,6 @@ class StripeMock:
         )  # fmt: skip
         made["url"] = f"{self.base}/pay/{made['id']}"
         return made
-
-    base = ""
 
     async def _change(self, subscription: dict[str, Any], form: dict[str, Any]) -> dict[str, Any]:
         if "cancel_at_period_end" in form:

@@ -15,7 +15,7 @@ from sqlalchemy import Connection, Engine, select
 from marquetry.marketplace.payments.errors import InvalidBilling, UnknownInvoice
 from marquetry.marketplace.payments.invoice_pdf import render
 from marquetry.marketplace.payments.invoices import Buyer, Issue, Seller, Tax, divided, get_invoice, issue, set_buyer
-from marquetry.marketplace.payments.money import cents_of, decimal, minor, shown
+from marquetry.marketplace.payments.money import decimal, minor, shown
 from marquetry.marketplace.payments.tables import invoices
 
 SELLER = Seller("Marquetry Ltd", "1 Road\nTown", "GB123", "billing@example.org", "M-")
@@ -104,9 +104,3 @@ def test_amounts_are_written_as_providers_write_them(amount: int, currency: str,
 def test_what_is_no_amount_is_refused(text: str) -> None:
     with pytest.raises(InvalidBilling):
         minor(text, "USD")
-
-
-def test_payouts_are_whole_cents() -> None:
-    assert cents_of(50_000_000_000) == 5000
-    with pytest.raises(InvalidBilling, match="no whole number of cents"):
-        cents_of(10_000_001)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.server.paying import shop
+from tests.server.payments.shop import shop
 from tests.server.peer import Peer
 from tests.server.test_openapi import faults_of, in_a_thread
 
