@@ -48,7 +48,9 @@ Model = Annotated[Any, Port("MODEL")]  # engine.sampling.model.DiffusionModel
 Clip = Annotated[Any, Port("CLIP")]  # text encoder with its tokenizer
 Vae = Annotated[Any, Port("VAE")]  # encode(IMAGE) -> latent, decode(latent) -> IMAGE
 ControlNet = Annotated[Any, Port("CONTROL_NET")]
-ControlStack = Annotated[Any, Port("CONTROL_STACK")]  # tuple of engine.models.control.control_net.AppliedControl, each without a previous one
+ControlStack = Annotated[
+    Any, Port("CONTROL_STACK")
+]  # tuple of engine.models.control.control_net.AppliedControl, each without a previous one
 ClipVision = Annotated[Any, Port("CLIP_VISION")]
 ClipVisionOutput = Annotated[Any, Port("CLIP_VISION_OUTPUT")]
 UpscaleModel = Annotated[Any, Port("UPSCALE_MODEL")]

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 import marquetry.graphs
 import marquetry.nodes
-from marquetry.engine.foresight import Foresight, ForeseenNode, Limits
+from marquetry.engine.foresight import ForeseenNode, Foresight, Limits
 from marquetry.engine.graph import Graph
 from marquetry.engine.registry import Registry
 from marquetry.engine.usage import Extent, extent_of, images, number_of

@@ -196,7 +196,9 @@ def test_dpmpp_3m_sde_without_noise_agrees_with_diffusers_third_order(spacing: d
     levels = levels_of(scheduler)
     x = start(levels[0])
     expected = run_variance_preserving(scheduler, x, levels)
-    torch.testing.assert_close(sample("dpmpp_3m_sde", x, levels, toy_denoiser, eta=0.0), expected, atol=1e-4, rtol=0)  # diffusers counts in float32
+    torch.testing.assert_close(
+        sample("dpmpp_3m_sde", x, levels, toy_denoiser, eta=0.0), expected, atol=1e-4, rtol=0
+    )  # diffusers counts in float32
 
 
 @pytest.mark.parametrize("tau", [0.0, 1.0])
