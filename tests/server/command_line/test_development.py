@@ -64,7 +64,7 @@ def server(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
     ]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, start_new_session=True)
     yield process
-    os.killpg(process.pid, signal.SIGINT)
+    os.killpg(process.pid, signal.SIGTERM)  # SIGINT is not heard where it was ignored at the start, as in a script's background
     try:
         process.wait(PATIENCE_S)
     except subprocess.TimeoutExpired:
