@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import random
 from dataclasses import replace
 from pathlib import Path
@@ -31,7 +30,6 @@ from marquetry.engine.training.upscaler import (
 
 QUICK = StageRecipe(steps=90, batch=4, learning_rate=3e-3, warmup_steps=5, ema_decay=0.9)
 RECIPE = UpscalerRecipe(QUICK, Degradation(blur=0.0, noise=0.0, filters=("bicubic",)), features=24, convolutions=3, crop=32)
-needs_spandrel = pytest.mark.skipif(importlib.util.find_spec("spandrel") is None, reason="spandrel is not installed")
 
 
 def drawing(seed: int) -> Tensor:
@@ -63,7 +61,6 @@ def test_an_upscaler_learns_and_reads_back(dataset: Dataset, tmp_path: Path) -> 
     assert gain_over_lanczos_db(network, held_out) > untaught + 0.4
 
 
-@needs_spandrel
 @pytest.mark.parametrize("recipe", [RECIPE, replace(FACE_RESTORER, features=16, convolutions=2)], ids=["4x", "restorer"])
 def test_spandrel_reads_the_file_and_answers_the_same(dataset: Dataset, recipe: UpscalerRecipe, tmp_path: Path) -> None:
     stage = UpscalerStage(dataset, replace(recipe, crop=32, stage=QUICK), seed=0)
